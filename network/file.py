@@ -1,0 +1,97 @@
+"""The network file: one ``.safetensors``; docs/network-file.md states its meaning."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from nomul.network.errors import InvalidNetwork
+from nomul.network.files import write_complete
+from nomul.network.rules import Document
+
+__all__ = ["FORMAT", "VERSION", "read_document", "write_document"]
+
+FORMAT = "nomul-network"
+VERSION = "1"
+
+
+def write_document(document: Document, path: Path) -> None:
+    """Write a document that has passed the rules to ``path``, complete or not at all.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written.
+    """
+    text = json.dumps(document.description)
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": text,
+        "sha256": _digest(text, document.tensors),
+    }
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in document.tensors.items()}
+    write_complete(path, save(tensors, metadata=metadata))
+
+
+def read_document(path: Path) -> Document:
+    """Read what the file at ``path`` says, unchecked but for format, version and checksum.
+
+    Raises
+    ------
+    InvalidNetwork
+        If the file is absent, truncated, foreign, newer or altered.
+    """
+    if not path.is_file():
+        raise InvalidNetwork(f"There is no network file {path}: check the path.")
+    try:
+        with safe_open(path, framework="numpy") as archive:
+            metadata = archive.metadata() or {}
+            _check_version(metadata, path)
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidNetwork(
+            f"{path} is truncated or no network file: it cannot be read as safetensors ({error})."
+        ) from error
+    text = metadata["network"]
+    if "sha256" in metadata and metadata["sha256"] != _digest(text, tensors):
+        raise InvalidNetwork(
+            f"{path} was altered after it was written: its content does not match its checksum; "
+            "get a fresh copy or train again."
+        )
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidNetwork(f"{path} is damaged: its description is not JSON.") from error
+    return Document(description, tensors)
+
+
+def _check_version(metadata: dict[str, str], path: Path) -> None:
+    if metadata.get("format") != FORMAT or "network" not in metadata:
+        raise InvalidNetwork(
+            f"{path} is a safetensors file, but no network file: its metadata does not say "
+            f"format = {FORMAT!r}."
+        )
+    version = metadata.get("version", "")
+    if version != VERSION:
+        raise InvalidNetwork(
+            f"{path} is a network file of version {version!r}, and this nomul reads version "
+            f"{VERSION!r}: install a nomul that knows it, or save the network again."
+        )
+
+
+def _digest(text: str, tensors: dict[str, NDArray[Any]]) -> str:
+    """SHA-256 over the description and each tensor's name and little-endian bytes, by name."""
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""The golden model, and the benches that hold hardware to it."""

@@ -1,0 +1,63 @@
+"""Small networks that the tests share; each follows from its parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nomul.network import Dense, Input, Network, Output
+from nomul.network.model import OutputKind
+
+__all__ = ["random_levels", "random_network"]
+
+
+def random_network(
+    sizes: tuple[int, ...],
+    levels: tuple[int, ...],
+    *,
+    seed: int = 0,
+    n_centres: int = 5,
+    output: OutputKind = "class",
+    factored: bool = False,
+    magnitude: int = 9,
+) -> Network:
+    """Return a network of dense layers with random tables.
+
+    ``sizes`` counts the inputs and then each layer's neurons; ``levels`` counts the levels of the
+    inputs and then of each layer that has thresholds.
+    """
+    rng = np.random.default_rng([seed, *sizes, *levels, n_centres, magnitude])
+    n_thresholded = len(sizes) - (1 if output == "levels" else 2)
+    assert len(levels) == 1 + n_thresholded, "one level count for the inputs and each thresholds"
+    layers = []
+    for number, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        if factored:
+            level_value = 2 * np.arange(levels[number]) - (levels[number] - 1)
+            centre = rng.integers(-magnitude, magnitude + 1, n_centres)
+            factors = {
+                "level_value": level_value.astype(np.int32),
+                "centre": centre.astype(np.int32),
+            }
+            table = np.outer(level_value, centre)
+        else:
+            factors = {}
+            table = rng.integers(-magnitude, magnitude + 1, (levels[number], n_centres))
+            table[:, 0] = 0
+        weight_index = rng.integers(0, n_centres, (n_out, n_in)).astype(np.uint8)
+        bias = rng.integers(-magnitude, magnitude + 1, n_out).astype(np.int32)
+        thresholds = None
+        if number < n_thresholded:
+            spread = int(magnitude * np.sqrt(n_in)) + 1
+            shape = (n_out, levels[number + 1] - 1) if number % 2 == 0 else (levels[number + 1] - 1)
+            thresholds = np.sort(rng.integers(-spread, spread + 1, shape), -1).astype(np.int32)
+        layers.append(
+            Dense(weight_index, table.astype(np.int32), bias, thresholds, **factors, source="input" if number == 0 else f"layers.{number - 1}")
+        )
+    thresholds_in = np.arange(1, levels[0], dtype=np.float64) - 0.5
+    return Network(Input((sizes[0],), thresholds_in), tuple(layers), Output(output))
+
+
+def random_levels(network: Network, n_samples: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return input levels for ``network``, shape (samples, inputs)."""
+    rng = np.random.default_rng([seed, n_samples])
+    return rng.integers(0, network.input.n_levels, (n_samples, network.n_inputs))

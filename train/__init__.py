@@ -1,0 +1,1 @@
+"""Training of networks whose activations take |A| levels and whose weights take |W| values."""
