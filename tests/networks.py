@@ -51,7 +51,14 @@ def random_network(
             shape = (n_out, levels[number + 1] - 1) if number % 2 == 0 else (levels[number + 1] - 1)
             thresholds = np.sort(rng.integers(-spread, spread + 1, shape), -1).astype(np.int32)
         layers.append(
-            Dense(weight_index, table.astype(np.int32), bias, thresholds, **factors, source="input" if number == 0 else f"layers.{number - 1}")
+            Dense(
+                weight_index,
+                table.astype(np.int32),
+                bias,
+                thresholds,
+                **factors,
+                source="input" if number == 0 else f"layers.{number - 1}",
+            )
         )
     thresholds_in = np.arange(1, levels[0], dtype=np.float64) - 0.5
     return Network(Input((sizes[0],), thresholds_in), tuple(layers), Output(output))

@@ -1,0 +1,94 @@
+"""The arg-max of a sample's accumulators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from nomul.hw.pipeline import Pipeline
+
+__all__ = ["ArgMax", "class_width"]
+
+ROUNDS_PER_STAGE = 1
+"""Rounds of the knock-out between two registers; a round is a comparator and a multiplexer."""
+
+
+def class_width(n_classes: int) -> int:
+    """Bits of a class number; one bit where there is a single class."""
+    return max(1, (n_classes - 1).bit_length())
+
+
+class ArgMax(wiring.Component):
+    """The index of the greatest of ``n_values`` numbers, ties to the lowest index.
+
+    A knock-out: neighbours meet, and the right one wins only if it is greater.
+
+    Latency: ``max(1, ceil(ceil(log2(n_values)) / ROUNDS_PER_STAGE))`` cycles. Initiation
+    interval: 1 cycle.
+
+    Parameters
+    ----------
+    shape
+        Shape of a value.
+    n_values
+        How many there are, at least 1.
+
+    Members
+    -------
+    i : In(stream)
+        All values.
+    o : Out(stream)
+        The index, unsigned, in ``class_width(n_values)`` bits.
+    """
+
+    i: Any
+    o: Any
+
+    def __init__(self, shape: Shape, n_values: int) -> None:
+        self.shape = shape
+        self.n_values = n_values
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.ArrayLayout(shape, n_values))),
+                "o": Out(stream.Signature(class_width(n_values))),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a transfer at ``i`` to its result at ``o``."""
+        n_rounds = (self.n_values - 1).bit_length()
+        return max(1, -(-n_rounds // ROUNDS_PER_STAGE))
+
+    @property
+    def initiation_interval(self) -> int:
+        """Cycles between two transfers at ``i``, without stalls."""
+        return 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        pipeline = Pipeline(m, self.i, self.o, self.latency)
+        width = class_width(self.n_values)
+
+        def winner(a: tuple[Value, Value], b: tuple[Value, Value]) -> tuple[Value, Value]:
+            b_wins = Signal()
+            m.d.comb += b_wins.eq(b[0] > a[0])
+            return Mux(b_wins, b[0], a[0]), Mux(b_wins, b[1], a[1])
+
+        entries = [(self.i.payload[number], Value.cast(number)) for number in range(self.n_values)]
+        for stage in range(1, self.latency + 1):
+            for _ in range(ROUNDS_PER_STAGE):
+                pairs = [winner(a, b) for a, b in zip(entries[::2], entries[1::2], strict=False)]
+                entries = pairs + entries[len(pairs) * 2 :]
+            entries = [
+                (
+                    pipeline.register(value, f"value_{stage}_{number}"),
+                    pipeline.register(index, f"index_{stage}_{number}"),
+                )
+                for number, (value, index) in enumerate(entries)
+            ]
+        m.d.comb += self.o.payload.eq(entries[0][1][:width])
+        return m

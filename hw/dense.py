@@ -1,0 +1,237 @@
+"""An unrolled dense layer: every neuron has its own look-ups, adders and comparators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import xor
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from nomul.hw.pipeline import Pipeline
+from nomul.hw.sums import Constant, NeuronSum, Term, add_tree, layer_tree_stages, neuron_sums
+from nomul.network import Dense, accumulator_bounds
+
+__all__ = ["UnrolledDense", "accumulator_width", "level_width"]
+
+
+NARROW_WIDTH = 3
+"""Adders with an operand of at most so many bits are gates.
+
+They cost as many LUTs, and a carry chain claims a tile of the chip: an iCE40 UltraPlus has 660
+tiles of eight logic cells, fewer than a network has adders.
+"""
+
+
+def level_width(n_levels: int) -> int:
+    """Bits of a level among ``n_levels``."""
+    return (n_levels - 1).bit_length()
+
+
+def accumulator_width(layer: Dense) -> int:
+    """Bits of the narrowest two's complement that holds every accumulator of ``layer``."""
+    least, greatest = accumulator_bounds(layer)
+    extremes = (int(least.min()), int(greatest.max()))
+    return 1 + max((value if value >= 0 else ~value).bit_length() for value in extremes)
+
+
+class UnrolledDense(wiring.Component):
+    """Accumulators of a dense layer, or their levels where the layer has thresholds.
+
+    Products are looked up in one table for each input and column, shared by the neurons that use
+    it; where the column is the level itself, shifted, the table is wires. Positive and negative
+    terms are added in two trees of exact widths, and the two sums meet in one subtraction.
+    Thresholds are comparators with constants, which absorb the neuron's own constant.
+
+    Latency: one cycle for each factor of :data:`nomul.hw.sums.TREE_RADIX` in the largest tree,
+    and one for subtraction and comparison. Initiation interval: 1 cycle.
+
+    Parameters
+    ----------
+    layer
+        The tables.
+
+    Members
+    -------
+    i : In(stream)
+        The levels of all inputs, each in ``level_width(layer.n_levels_in)`` bits. A level that
+        the product table has no row for gives an unspecified result.
+    o : Out(stream)
+        The levels of all neurons, each in ``level_width(layer.n_levels)`` bits; or all
+        accumulators, signed, each in ``accumulator_width(layer)`` bits.
+    """
+
+    i: Any
+    o: Any
+
+    def __init__(self, layer: Dense) -> None:
+        self.layer = layer
+        self._sums = neuron_sums(layer)
+        self._n_tree_stages = layer_tree_stages(self._sums)
+        self._input_width = level_width(layer.n_levels_in)
+        result: Shape = (
+            signed(accumulator_width(layer))
+            if layer.n_levels is None
+            else unsigned(level_width(layer.n_levels))
+        )
+        levels = data.ArrayLayout(unsigned(self._input_width), layer.n_inputs)
+        results = data.ArrayLayout(result, layer.n_outputs)
+        super().__init__({"i": In(stream.Signature(levels)), "o": Out(stream.Signature(results))})
+
+    @property
+    def latency(self) -> int:
+        """Cycles from a transfer at ``i`` to its result at ``o``."""
+        return self._n_tree_stages + (1 if self.layer.thresholds is None else 2)
+
+    @property
+    def initiation_interval(self) -> int:
+        """Cycles between two transfers at ``i``, without stalls."""
+        return 1
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        pipeline = Pipeline(m, self.i, self.o, self.latency)
+        products = _Products(m, self.i.payload)
+        for neuron, total in enumerate(self._sums):
+            trees = _Trees(m, pipeline, products, f"neuron_{neuron}")
+            positive = trees.add(total.positive, self._n_tree_stages)
+            negative = trees.add(total.negative, self._n_tree_stages)
+            # The register holds the complement, and the subtraction complements it again: so its
+            # adder takes the register as it is, for a carry chain has no inverters at its inputs.
+            complement = pipeline.register((~negative)[: len(negative)], f"neuron_{neuron}_minus")
+            plus = pipeline.register(positive, f"neuron_{neuron}_plus")
+            least = min(-1, -total.negative_maximum)  # always signed, as the comparisons expect
+            difference = Signal(
+                Shape.cast(range(least, total.positive_maximum + 1)),
+                name=f"neuron_{neuron}_difference",
+            )
+            m.d.comb += difference.eq(plus - (~complement)[: len(complement)])
+            result = pipeline.register(difference, f"neuron_{neuron}_accumulator")
+            if self.layer.thresholds is not None:
+                thresholds = self.layer.neuron_thresholds()[neuron]
+                bounds = [int(threshold) - total.offset for threshold in thresholds]
+                result = pipeline.register(_level(result, bounds), f"neuron_{neuron}_level")
+            m.d.comb += self.o.payload[neuron].eq(result)
+        return m
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A non-negative number of the datapath and the greatest value that it takes."""
+
+    value: Value
+    maximum: int
+
+
+class _Products:
+    """The product tables of all inputs; each is made once."""
+
+    def __init__(self, m: Module, levels: Any) -> None:
+        self._m = m
+        self._levels = levels
+        self._made: dict[Term, Value] = {}
+
+    def look_up(self, term: Term) -> Value:
+        level = self._levels[term.source]
+        if term.is_wire:
+            return Cat(Const(0, term.shift), level)
+        if term not in self._made:
+            product = Signal(
+                term.maximum.bit_length(), name=f"product_{term.source}_{len(self._made)}"
+            )
+            with self._m.Switch(level):
+                for number, entry in enumerate(term.column):
+                    with self._m.Case(number):
+                        self._m.d.comb += product.eq(entry)
+            self._made[term] = product
+        return self._made[term]
+
+
+class _Trees:
+    """The two adder trees of one neuron."""
+
+    def __init__(self, m: Module, pipeline: Pipeline, products: _Products, name: str) -> None:
+        self._m = m
+        self._pipeline = pipeline
+        self._products = products
+        self._name = name
+        self._n_sums = 0
+
+    def add(self, operands: tuple[Term | Constant, ...], n_stages: int) -> Value:
+        """Return the sum of ``operands`` as it enters its last register."""
+        total = add_tree(self._numbers(operands), n_stages, self._add, self._register)
+        return Const(0, 0) if total is None else total.value
+
+    def _numbers(self, operands: tuple[Term | Constant, ...]) -> list[_Number]:
+        return [
+            _Number(
+                Const(operand.maximum)
+                if isinstance(operand, Constant)
+                else self._products.look_up(operand),
+                operand.maximum,
+            )
+            for operand in operands
+        ]
+
+    def _add(self, a: _Number, b: _Number) -> _Number:
+        maximum = a.maximum + b.maximum
+        total = Signal(maximum.bit_length(), name=self._next_name(), attrs={"keep": 1})
+        self._m.d.comb += total.eq(_sum(a.value, b.value))
+        return _Number(total, maximum)
+
+    def _register(self, number: _Number) -> _Number:
+        if isinstance(number.value, Const):
+            return number
+        held = self._pipeline.register(number.value, f"{self._next_name()}_held")
+        return _Number(held, number.maximum)
+
+    def _next_name(self) -> str:
+        self._n_sums += 1
+        return f"{self._name}_sum_{self._n_sums}"
+
+
+def _sum(a: Value, b: Value) -> Value:
+    """Return ``a + b``: gates where an operand is narrow, else what becomes a carry chain."""
+    if min(len(a), len(b)) > NARROW_WIDTH:
+        return a + b
+    carry: Value = Const(0, 1)
+    bits = []
+    for index in range(max(len(a), len(b))):
+        x = a[index] if index < len(a) else Const(0, 1)
+        y = b[index] if index < len(b) else Const(0, 1)
+        bits.append(x ^ y ^ carry)
+        carry = (x & y) | (carry & (x ^ y))
+    return Cat(*bits, carry)
+
+
+def _level(accumulator: Value, bounds: list[int]) -> Value:
+    """Return the number of ``bounds`` that the signed ``accumulator`` reaches.
+
+    The comparisons make a thermometer: the first so many are true. Bit b of their number is the
+    parity of every 2**b-th of them.
+    """
+    reached = [_reaches(accumulator, bound) for bound in bounds]
+    width = level_width(len(bounds) + 1)
+    return Cat(reduce(xor, reached[(1 << bit) - 1 :: 1 << bit]) for bit in range(width))
+
+
+def _reaches(value: Value, bound: int) -> Value:
+    """Return ``value >= bound`` for a signed value, as gates.
+
+    A carry chain takes a logic cell for every bit; LUTs, one for three.
+    """
+    width = len(value)
+    if bound <= -(1 << (width - 1)):
+        return Const(1, 1)
+    if bound >= 1 << (width - 1):
+        return Const(0, 1)
+    # With the sign bit flipped, two's complement orders as an unsigned number.
+    flipped = bound + (1 << (width - 1))
+    bits = [*value[:-1], ~value[-1]]
+    reaches: Value = Const(1, 1)
+    for index, bit in enumerate(bits):
+        reaches = bit & reaches if flipped >> index & 1 else bit | reaches
+    return reaches
