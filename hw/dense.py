@@ -12,7 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from nomul.hw.pipeline import Pipeline
-from nomul.hw.sums import Constant, NeuronSum, Term, add_tree, layer_tree_stages, neuron_sums
+from nomul.hw.sums import Constant, Term, add_tree, layer_tree_stages, neuron_sums
 from nomul.network import Dense, accumulator_bounds
 
 __all__ = ["UnrolledDense", "accumulator_width", "level_width"]
@@ -120,10 +120,14 @@ class UnrolledDense(wiring.Component):
 
 @dataclass(frozen=True)
 class _Number:
-    """A non-negative number of the datapath and the greatest value that it takes."""
+    """A non-negative number of the datapath, ``value << shift``, and the greatest that it is."""
 
     value: Value
+    shift: int
     maximum: int
+
+    def whole(self) -> Value:
+        return Cat(Const(0, self.shift), self.value)
 
 
 class _Products:
@@ -135,23 +139,23 @@ class _Products:
         self._made: dict[Term, Value] = {}
 
     def look_up(self, term: Term) -> Value:
+        """Return the term without its low zeros."""
         level = self._levels[term.source]
         if term.is_wire:
-            return Cat(Const(0, term.shift), level)
+            return Value.cast(level)
         if term not in self._made:
-            product = Signal(
-                term.maximum.bit_length(), name=f"product_{term.source}_{len(self._made)}"
-            )
+            width = term.maximum.bit_length() - term.shift
+            product = Signal(width, name=f"product_{term.source}_{len(self._made)}")
             with self._m.Switch(level):
                 for number, entry in enumerate(term.column):
                     with self._m.Case(number):
-                        self._m.d.comb += product.eq(entry)
+                        self._m.d.comb += product.eq(entry >> term.shift)
             self._made[term] = product
         return self._made[term]
 
 
 class _Trees:
-    """The two adder trees of one neuron."""
+    """The adder trees of one neuron."""
 
     def __init__(self, m: Module, pipeline: Pipeline, products: _Products, name: str) -> None:
         self._m = m
@@ -163,30 +167,34 @@ class _Trees:
     def add(self, operands: tuple[Term | Constant, ...], n_stages: int) -> Value:
         """Return the sum of ``operands`` as it enters its last register."""
         total = add_tree(self._numbers(operands), n_stages, self._add, self._register)
-        return Const(0, 0) if total is None else total.value
+        return Const(0, 0) if total is None else total.whole()
 
     def _numbers(self, operands: tuple[Term | Constant, ...]) -> list[_Number]:
         return [
-            _Number(
-                Const(operand.maximum)
-                if isinstance(operand, Constant)
-                else self._products.look_up(operand),
-                operand.maximum,
-            )
+            _Number(Const(operand.maximum), 0, operand.maximum)
+            if isinstance(operand, Constant)
+            else _Number(self._products.look_up(operand), operand.shift, operand.maximum)
             for operand in operands
         ]
 
     def _add(self, a: _Number, b: _Number) -> _Number:
+        low, high = sorted((a, b), key=lambda number: number.shift)
+        distance = high.shift - low.shift
         maximum = a.maximum + b.maximum
-        total = Signal(maximum.bit_length(), name=self._next_name(), attrs={"keep": 1})
-        self._m.d.comb += total.eq(_sum(a.value, b.value))
-        return _Number(total, maximum)
+        total = Signal(maximum.bit_length() - low.shift, name=self._next_name(), attrs={"keep": 1})
+        # The low operand's bits below the high one's pass by the adder.
+        self._m.d.comb += total.eq(
+            Cat(low.value[:distance], _sum(low.value[distance:], high.value))
+            if distance < len(low.value)
+            else Cat(low.value, Const(0, distance - len(low.value)), high.value)
+        )
+        return _Number(total, low.shift, maximum)
 
     def _register(self, number: _Number) -> _Number:
         if isinstance(number.value, Const):
             return number
         held = self._pipeline.register(number.value, f"{self._next_name()}_held")
-        return _Number(held, number.maximum)
+        return _Number(held, number.shift, number.maximum)
 
     def _next_name(self) -> str:
         self._n_sums += 1

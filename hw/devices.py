@@ -64,7 +64,11 @@ def find_device(name: str) -> Device:
     return DEVICES[name]
 
 
-def smallest_device(logic_cells: int) -> Device | None:
-    """Return the smallest device that has so many logic cells; None if none has."""
-    large_enough = [device for device in DEVICES.values() if device.logic_cells >= logic_cells]
+def smallest_device(logic_cells: int, block_rams: int) -> Device | None:
+    """Return the smallest device that has at least so much; None if none has."""
+    large_enough = [
+        device
+        for device in DEVICES.values()
+        if device.logic_cells >= logic_cells and device.block_rams >= block_rams
+    ]
     return min(large_enough, key=lambda device: device.logic_cells, default=None)

@@ -28,8 +28,8 @@ class Pipeline:
 
     def __init__(self, m: Module, i: Any, o: Any, n_stages: int) -> None:
         self._m = m
-        self._advance = Signal(name="advance")
-        m.d.comb += [self._advance.eq(~o.valid | o.ready), i.ready.eq(self._advance)]
+        self._advance = i.ready
+        m.d.comb += i.ready.eq(~o.valid | o.ready)
         valid = i.valid
         for stage in range(n_stages):
             held = Signal(name=f"valid_{stage + 1}")

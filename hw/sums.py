@@ -6,6 +6,7 @@ the same sums and build the same trees.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def neuron_sums(layer: Dense) -> tuple[NeuronSum, ...]:
 
 def _oriented(column: list[int]) -> tuple[int, int, tuple[int, ...]]:
     """Return sign, offset and non-negative column with ``column = offset + sign * column``."""
-    falls = column[0] > column[-1] and all(a >= b for a, b in zip(column, column[1:], strict=False))
+    falls = column[0] > column[-1] and all(a >= b for a, b in itertools.pairwise(column))
     if falls:
         return -1, column[0], tuple(column[0] - entry for entry in column)
     least = min(column)
@@ -190,7 +191,7 @@ def _add_in_groups(operands: list[T], n_sums: int, add: Callable[[T, T], T]) -> 
     ordered = sorted(operands, key=lambda operand: operand.maximum)
     bounds = [round(i * len(ordered) / n_sums) for i in range(n_sums + 1)]
     sums = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         group = ordered[start:end]
         while len(group) > 1:
             pairs = [add(a, b) for a, b in zip(group[::2], group[1::2], strict=False)]

@@ -18,10 +18,6 @@ from nomul.network.errors import UserError
 
 __all__ = ["ToolFailed", "find_tool", "run_tool"]
 
-# The option that makes a tool write its log itself. YoWASP's yosys loses what it prints after
-# the first run of ABC, so standard output is no log.
-_LOG_OPTIONS: dict[str, str | None] = {"yosys": "-l", "nextpnr-ice40": "--log", "icepack": None}
-
 
 class ToolFailed(UserError):
     """A tool ended with an error.
@@ -86,7 +82,9 @@ def run_tool(name: str, arguments: Sequence[str], folder: Path, log: str) -> flo
         Its arguments. Files must be named relative to ``folder``: the YoWASP tools have a /tmp
         of their own and see no absolute path below it.
     log
-        Name of the log file that is written in ``folder``.
+        Name of the log file in ``folder``: the one that ``arguments`` tell the tool to write, or
+        else what the tool prints goes there. (YoWASP's yosys loses what it prints after the
+        first run of ABC: give it ``-l``.)
 
     Raises
     ------
@@ -96,11 +94,9 @@ def run_tool(name: str, arguments: Sequence[str], folder: Path, log: str) -> flo
         If it ends with an error.
     """
     path = find_tool(name)
-    option = _LOG_OPTIONS[name]
-    own_log = [] if option is None else [option, log]
     start = time.monotonic()
     result = subprocess.run(
-        [path, *own_log, *arguments],
+        [path, *arguments],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -110,7 +106,7 @@ def run_tool(name: str, arguments: Sequence[str], folder: Path, log: str) -> flo
         errors="replace",
     )
     seconds = time.monotonic() - start
-    if option is None or not (folder / log).exists():
+    if not (folder / log).exists():
         (folder / log).write_text(result.stdout)
     if result.returncode:
         text = (folder / log).read_text(errors="replace") + result.stdout

@@ -19,7 +19,7 @@ class UserError(Exception):
 
 
 class InvalidNetwork(UserError):
-    """A network, or the file it was to be read from, breaks a rule of :mod:`nomul.network.rules`."""
+    """A network, or the file that was to hold it, breaks a rule of :mod:`nomul.network.rules`."""
 
 
 class CheckFailed(Exception):

@@ -19,8 +19,9 @@ _FLOAT_BITS = 32
 class MemoryAccount:
     """Bits of a deployed network.
 
-    A signed entry takes as many bits as the largest of its tensor needs. A product table that
-    several layers share, as under a codebook for the whole network, is counted once.
+    A signed entry takes as many bits as the largest of its tensor needs. A product table that has
+    factors is stored as these; one that several layers share, as under a codebook for the whole
+    network, is counted once, and so are factors.
     """
 
     weight_indices: int
@@ -48,14 +49,16 @@ def memory_account(network: Network) -> MemoryAccount:
     indices = products = biases = 0
     thresholds = network.input.thresholds.size * 64
     float_numbers = 0
-    tables: set[bytes] = set()
+    tables: set[tuple[tuple[int, ...], bytes]] = set()
     for layer in network.layers:
         n_centres = layer.product_table.shape[1]
         indices += layer.weight_index.size * (n_centres - 1).bit_length()
-        key = layer.product_table.tobytes() + repr(layer.product_table.shape).encode()
-        if key not in tables:
-            tables.add(key)
-            products += _signed_bits(layer.product_table)
+        factors = (layer.level_value, layer.centre)
+        for table in [f for f in factors if f is not None] or [layer.product_table]:
+            key = (table.shape, table.tobytes())
+            if key not in tables:
+                tables.add(key)
+                products += _signed_bits(table)
         biases += _signed_bits(layer.bias)
         if layer.thresholds is not None:
             thresholds += _signed_bits(layer.thresholds)

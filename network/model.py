@@ -52,7 +52,7 @@ class Input:
 
     @property
     def n_levels(self) -> int:
-        return self.thresholds.shape[-1] + 1
+        return int(self.thresholds.shape[-1]) + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,11 +104,11 @@ class Dense:
 
     @property
     def n_inputs(self) -> int:
-        return self.weight_index.shape[1]
+        return int(self.weight_index.shape[1])
 
     @property
     def n_outputs(self) -> int:
-        return self.weight_index.shape[0]
+        return int(self.weight_index.shape[0])
 
     @property
     def n_levels(self) -> int | None:
@@ -117,7 +117,7 @@ class Dense:
 
     @property
     def n_levels_in(self) -> int:
-        return self.product_table.shape[0]
+        return int(self.product_table.shape[0])
 
     def neuron_thresholds(self) -> NDArray[np.int32]:
         """Return the thresholds of every neuron, int32, shape (neurons, levels - 1)."""
@@ -126,7 +126,7 @@ class Dense:
 
     def fan_in(self) -> NDArray[np.int64]:
         """Return how many inputs each neuron really uses, int64, shape (neurons,)."""
-        used_centre = self.product_table.any(axis=0)
+        used_centre: NDArray[np.bool_] = np.any(self.product_table != 0, axis=0)
         counts: NDArray[np.int64] = used_centre[self.weight_index].sum(axis=1, dtype=np.int64)
         return counts
 

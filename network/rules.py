@@ -79,7 +79,7 @@ def _input_has_a_shape(document: Document) -> Iterator[str]:
     if entry.keys() != {"shape"} or not isinstance(shape, list):
         yield "The input must be an object with the one key shape, a list of positive integers."
     elif not shape or not all(type(n) is int and 0 < n <= DIMENSION_MAX for n in shape):
-        yield f"The input's shape must be positive integers of at most {DIMENSION_MAX}, not {shape}."
+        yield f"The input's shape must be positive integers up to {DIMENSION_MAX}, not {shape}."
     elif math.prod(shape) > DIMENSION_MAX:
         yield f"The input has {math.prod(shape)} features: at most {DIMENSION_MAX} are possible."
 

@@ -65,7 +65,8 @@ def evaluate_levels(network: Network, levels: NDArray[np.int64]) -> NDArray[np.i
             levels = _levels(layer.thresholds, sums)
     match network.output.kind:
         case "class":
-            return sums.argmax(axis=1)  # the first of equals
+            classes: NDArray[np.int64] = sums.argmax(axis=1)  # the first of equals
+            return classes
         case "accumulators":
             return sums
         case "levels":
@@ -82,7 +83,7 @@ def _accumulators(layer: Dense, levels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _levels(thresholds: NDArray[np.int32], sums: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The number of thresholds that an accumulator reaches."""
+    """Count the thresholds that each accumulator reaches."""
     levels = np.zeros(sums.shape, np.int64)
     for number in range(thresholds.shape[-1]):
         levels += sums >= thresholds[..., number]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +32,7 @@ def random_network(
     n_thresholded = len(sizes) - (1 if output == "levels" else 2)
     assert len(levels) == 1 + n_thresholded, "one level count for the inputs and each thresholds"
     layers = []
-    for number, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
         if factored:
             level_value = 2 * np.arange(levels[number]) - (levels[number] - 1)
             centre = rng.integers(-magnitude, magnitude + 1, n_centres)

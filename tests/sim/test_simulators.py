@@ -2,19 +2,19 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from nomul.network import UserError
-from nomul.sim import simulators
-from nomul.sim.simulators import Simulator, available_simulators, check_simulator
+from nomul.sim.simulators import Simulator, available_simulators, build, check_simulator
 
 
 def without_packages(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        simulators.importlib.util,
+        importlib.util,
         "find_spec",
         lambda name, *rest: None if name in missing else find_spec(name, *rest),
     )
@@ -23,7 +23,7 @@ def without_packages(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
 def without_programs(monkeypatch: pytest.MonkeyPatch, *missing: str) -> None:
     which = shutil.which
     monkeypatch.setattr(
-        simulators.shutil,
+        shutil,
         "which",
         lambda name, *rest, **named: None if name in missing else which(name, *rest, **named),
     )
@@ -79,3 +79,32 @@ def test_a_simulator_is_available_where_nothing_is_missing(simulator: Simulator)
         assert simulator not in available_simulators()
     else:
         assert simulator in available_simulators()
+
+
+def test_icarus_needs_nothing_of_verilator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "icarus" not in available_simulators():
+        pytest.skip("icarus is not installed")
+    without_packages(monkeypatch, "verilator")
+    verilog = tmp_path / "top.v"
+    verilog.write_text("module top; endmodule")
+    build("icarus", verilog, top="top", ports=[], log=tmp_path / "log")
+    assert (tmp_path / "sim.vvp").exists()
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "verilator" not in available_simulators():
+        pytest.skip("verilator is not installed")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    verilog = tmp_path / "top.v"
+    verilog.write_text("module top(input clk); endmodule")
+    with pytest.raises(UserError) as caught:
+        build("verilator", verilog, top="top", ports=["clk"], log=tmp_path / "log")
+    assert str(caught.value).startswith(
+        f"Cannot keep Verilator's run-time library in {tmp_path / 'file' / 'nomul'}"
+    )
+    assert str(caught.value).endswith(
+        ": Not a directory; set XDG_CACHE_HOME to a folder that can be written."
+    )

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from nomul.boards.catalog import BOARDS, find_board
+from nomul.boards.uart import uart_divisor
+from nomul.network import UserError
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_each_row_agrees_with_its_platform(name: str) -> None:
+    board = find_board(name)
+    platform = board.platform()
+    assert board.name == name
+    assert platform.device == board.device.title
+    assert platform.default_clk_frequency == board.clock_mhz * 1e6
+    assert platform.toolchain == "IceStorm"
+    assert uart_divisor(platform.default_clk_frequency) == 104
+
+
+def test_an_unknown_board_is_refused() -> None:
+    text = (
+        "Unknown board 'icebraker': did you mean 'icebreaker'? The known ones are ice40-hx8k, "
+        "icebreaker, icesugar."
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(text)}$"):
+        find_board("icebraker")
