@@ -9,16 +9,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from nomul.hw.pipeline import Pipeline
+from nomul.hw.widths import class_width
 
-__all__ = ["ArgMax", "class_width"]
+__all__ = ["ArgMax"]
 
 ROUNDS_PER_STAGE = 1
 """Rounds of the knock-out between two registers; a round is a comparator and a multiplexer."""
-
-
-def class_width(n_classes: int) -> int:
-    """Bits of a class number; one bit where there is a single class."""
-    return max(1, (n_classes - 1).bit_length())
 
 
 class ArgMax(wiring.Component):

@@ -12,30 +12,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from nomul.hw.pipeline import Pipeline
-from nomul.hw.sums import Constant, Term, add_tree, layer_tree_stages, neuron_sums
-from nomul.network import Dense, accumulator_bounds
+from nomul.hw.sums import NARROW_WIDTH, Constant, Term, add_tree, layer_tree_stages, neuron_sums
+from nomul.hw.widths import accumulator_width, level_width
+from nomul.network import Dense
 
-__all__ = ["UnrolledDense", "accumulator_width", "level_width"]
-
-
-NARROW_WIDTH = 3
-"""Adders with an operand of at most so many bits are gates.
-
-They cost as many LUTs, and a carry chain claims a tile of the chip: an iCE40 UltraPlus has 660
-tiles of eight logic cells, fewer than a network has adders.
-"""
-
-
-def level_width(n_levels: int) -> int:
-    """Bits of a level among ``n_levels``."""
-    return (n_levels - 1).bit_length()
-
-
-def accumulator_width(layer: Dense) -> int:
-    """Bits of the narrowest two's complement that holds every accumulator of ``layer``."""
-    least, greatest = accumulator_bounds(layer)
-    extremes = (int(least.min()), int(greatest.max()))
-    return 1 + max((value if value >= 0 else ~value).bit_length() for value in extremes)
+__all__ = ["UnrolledDense"]
 
 
 class UnrolledDense(wiring.Component):

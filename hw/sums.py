@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from nomul.network import Dense
 
 __all__ = [
+    "NARROW_WIDTH",
     "TREE_RADIX",
     "Constant",
     "NeuronSum",
@@ -30,6 +31,14 @@ TREE_RADIX = 4
 
 An adder of ten bits takes some 5 ns on the slowest target (iCE40 UltraPlus), so two levels keep
 a stage well above the 12 MHz of the boards, and few registers stand alone in a logic cell.
+"""
+
+
+NARROW_WIDTH = 3
+"""Adders with an operand of at most so many bits are gates.
+
+They cost as many LUTs, and a carry chain claims a tile of the chip: an iCE40 UltraPlus has 660
+tiles of eight logic cells, fewer than a network has adders.
 """
 
 

@@ -9,10 +9,11 @@ from tempfile import TemporaryDirectory
 from amaranth.back import rtlil
 from amaranth.lib import data
 
-from nomul.hw.dense import UnrolledDense, accumulator_width, level_width
+from nomul.hw.dense import UnrolledDense
 from nomul.hw.netlist import verilog_multipliers
 from nomul.hw.tools import run_tool
 from nomul.hw.unrolled import Unrolled
+from nomul.hw.widths import accumulator_width, level_width
 from nomul.network import CheckFailed, UserError
 
 __all__ = ["emit"]

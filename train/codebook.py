@@ -37,7 +37,7 @@ class Codebook:
 
     @property
     def centres(self) -> Floats:
-        centres: Floats = self.step * self.integers
+        centres: Floats = np.multiply(self.step, self.integers, dtype=np.float64)
         return centres
 
     def nearest(self, weights: Floats) -> NDArray[np.int64]:
