@@ -21,7 +21,7 @@ from nomul.hw.sums import (
 from nomul.hw.widths import accumulator_width, class_width, level_width
 from nomul.network import Dense, Network
 
-__all__ = ["KINDS", "count_parts"]
+__all__ = ["KINDS", "count_parts", "widest_sum"]
 
 KINDS = (
     "link",  # the serial link: one
@@ -51,6 +51,11 @@ def count_parts(network: Network) -> dict[str, int]:
     if network.output.kind == "class":
         _count_arg_max(accumulator_width(network.layers[-1]), network.n_outputs, parts)
     return {kind: parts[kind] for kind in KINDS}
+
+
+def widest_sum(network: Network) -> int:
+    """Return the bits of the widest accumulator: the longest carry chain."""
+    return max(accumulator_width(layer) for layer in network.layers)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,140 @@
+"""Fit the cost model to synthesis results, and test it on networks that it was not fitted to.
+
+Builds random networks for a board of each device, as ``nomul build`` does, and writes
+hw/ice40_costs.json: the price of every part, and how far the estimate was off on the held-out
+networks. Run it from the repository's root; it takes some 20 minutes on two cores::
+
+    python -m benchmarks.cost_model
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from nomul.boards.build import BuildReport, build
+from nomul.boards.catalog import BOARDS
+from nomul.hw.cost import KINDS, count_parts, widest_sum
+from nomul.network import Dense, Input, Network, Output
+
+COSTS = Path(__file__).parents[1] / "hw" / "ice40_costs.json"
+BOARD_OF_DEVICE = {"up5k": "icebreaker", "hx8k": "ice40-hx8k"}
+
+# Inputs, hidden neurons, outputs; levels of inputs and hidden neurons; fan-in of both layers;
+# largest centre. Every fourth network is held out.
+SHAPES = (
+    ((64, 24, 10), (8, 4), (12, 16), 2),
+    ((64, 16, 10), (4, 4), (24, 16), 2),
+    ((16, 8, 4), (16, 8), (16, 8), 7),
+    ((64, 32, 10), (8, 4), (16, 12), 2),
+    ((32, 24, 8), (2, 2), (16, 24), 1),
+    ((16, 10, 10), (8, 16), (8, 10), 5),
+    ((64, 20, 10), (16, 4), (12, 20), 1),
+    ((64, 24, 10), (8, 4), (20, 16), 2),
+    ((32, 16, 5), (32, 4), (8, 16), 3),
+    ((8, 40, 3), (4, 2), (6, 40), 4),
+    ((100, 12, 2), (8, 8), (30, 12), 2),
+    ((48, 20, 6), (4, 3), (16, 10), 1),
+    ((12, 6, 3), (8, 4), (12, 6), 2),
+    ((64, 48, 10), (2, 2), (16, 16), 2),
+    ((24, 12, 4), (16, 6), (10, 12), 6),
+    ((40, 30, 10), (8, 3), (10, 20), 2),
+)
+
+
+def random_network(
+    sizes: tuple[int, int, int],
+    levels: tuple[int, int],
+    fan_in: tuple[int, int],
+    centre_max: int,
+    seed: int,
+) -> Network:
+    """Return a network of two layers whose tables look like a trained one's."""
+    rng = np.random.default_rng(seed)
+    centre = np.arange(-centre_max, centre_max + 1)
+    layers = []
+    for number, (n_in, n_out) in enumerate(itertools.pairwise(sizes)):
+        level_value = np.arange(levels[number])
+        if number:
+            level_value = 2 * level_value - (levels[number] - 1)
+        weights = np.zeros((n_out, n_in), np.int64)
+        for row in weights:
+            used = rng.choice(n_in, fan_in[number], replace=False)
+            row[used] = rng.choice(centre[centre != 0], fan_in[number])
+        sums = rng.choice(level_value, (1000, n_in)) @ weights.T
+        thresholds = None
+        if number == 0:
+            places = (np.arange(1, levels[1]) / levels[1]).tolist()
+            thresholds = np.quantile(sums, places, axis=0).T.round().astype(np.int32)
+        layers.append(
+            Dense(
+                weight_index=(weights + centre_max).astype(np.uint8),
+                product_table=np.outer(level_value, centre).astype(np.int32),
+                bias=rng.integers(-20, 20, n_out).astype(np.int32) * number,
+                thresholds=thresholds,
+                level_value=level_value.astype(np.int32),
+                centre=centre.astype(np.int32),
+                source=f"layers.{number - 1}" if number else "input",
+            )
+        )
+    return Network(
+        Input((sizes[0],), np.arange(1, levels[0]) - 0.5), tuple(layers), Output("class")
+    )
+
+
+def measure(network: Network, device: str) -> BuildReport:
+    with TemporaryDirectory() as folder:
+        return build(network, BOARDS[BOARD_OF_DEVICE[device]], Path(folder) / "out")
+
+
+def fit(parts: NDArray[np.float64], measured: NDArray[np.float64]) -> list[float]:
+    """Return the non-negative prices of least squared relative error."""
+    prices, _ = nnls(parts / measured[:, None], np.ones(len(measured)))
+    return [float(np.round(price, 4)) for price in prices]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2, help="builds at a time (default 2)")
+    jobs = parser.parse_args().jobs
+    networks = [random_network(*shape, seed) for seed, shape in enumerate(SHAPES)]
+    costs: dict[str, Any] = {"command": "python -m benchmarks.cost_model"}
+    held_out = np.arange(len(networks)) % 4 == 3
+    parts = np.array([list(count_parts(network).values()) for network in networks], np.float64)
+    paths = np.array([[1.0, widest_sum(network)] for network in networks])
+    for device in BOARD_OF_DEVICE:
+        with ThreadPoolExecutor(jobs) as pool:
+            reports = list(pool.map(measure, networks, [device] * len(networks)))
+        figures = {
+            "lut4": (parts, [report.lut4 for report in reports]),
+            "ff": (parts, [report.ff for report in reports]),
+            "logic_cells": (parts, [report.logic_cells for report in reports]),
+            "period_ns": (paths, [1000 / report.fmax_mhz for report in reports]),
+        }
+        entry: dict[str, Any] = {}
+        for figure, (features, values) in figures.items():
+            measured = np.array(values, np.float64)
+            prices = fit(features[~held_out], measured[~held_out])
+            errors = features @ np.array(prices) / measured - 1
+            names = KINDS if features is parts else ("constant", "widest_sum")
+            entry[figure] = dict(zip(names, prices, strict=True))
+            entry[figure + "_error_held_out"] = [
+                float(np.round(error, 3)) for error in errors[held_out]
+            ]
+            print(device, figure, np.round(errors, 3), file=sys.stderr)
+        costs[device] = entry
+    COSTS.write_text(json.dumps(costs, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

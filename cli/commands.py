@@ -1,0 +1,232 @@
+"""The sub-commands: their arguments, and the one step that each runs.
+
+Nothing heavy is imported before a step runs, so help answers at once and a machine without
+PyTorch or Amaranth does what it can.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["COMMANDS", "Command"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One sub-command.
+
+    Attributes
+    ----------
+    summary
+        One line for the help.
+    example
+        A command line that works.
+    add_arguments
+        Adds its arguments to a parser.
+    run
+        Takes the parsed arguments and returns the exit code.
+    """
+
+    summary: str
+    example: str
+    add_arguments: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], int]
+
+
+def _print(result: dict[str, Any], options: Namespace) -> None:
+    """Print a step's result: one JSON object, or a line for each key."""
+    if options.json:
+        print(json.dumps(result))
+        return
+    width = max(map(len, result))
+    for key, value in result.items():
+        print(f"{key:<{width}}  {value}")
+
+
+def _network_argument(parser: ArgumentParser) -> None:
+    parser.add_argument("network", metavar="NETWORK", type=Path, help="network file")
+
+
+def _data_argument(parser: ArgumentParser) -> None:
+    parser.add_argument("--data", default="digits", help="data set (default: digits)")
+
+
+def _out_argument(parser: ArgumentParser) -> None:
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for results")
+
+
+def _train_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("experiment", metavar="EXPERIMENT.toml", type=Path, help="what to train")
+    _out_argument(parser)
+
+
+def _train(options: Namespace) -> int:
+    from nomul.cli.steps import train_into
+    from nomul.network.files import staged_folder
+    from nomul.train.experiment import load_experiment
+
+    experiment = load_experiment(options.experiment)
+    with staged_folder(options.out) as stage:
+        result = train_into(experiment, stage)
+    _print(result | {"network": str(options.out / "network.safetensors")}, options)
+    return 0
+
+
+def _evaluate_arguments(parser: ArgumentParser) -> None:
+    _network_argument(parser)
+    _data_argument(parser)
+
+
+def _evaluate(options: Namespace) -> int:
+    from nomul.cli.steps import evaluate_network
+    from nomul.network import Network
+    from nomul.train.data import load_dataset
+
+    network = Network.load(options.network)
+    _print(evaluate_network(network, load_dataset(options.data)), options)
+    return 0
+
+
+def _estimate_arguments(parser: ArgumentParser) -> None:
+    _network_argument(parser)
+    parser.add_argument("--device", default="up5k", help="FPGA: up5k or hx8k (default: up5k)")
+
+
+def _estimate(options: Namespace) -> int:
+    from dataclasses import asdict
+
+    from nomul.hw.devices import find_device
+    from nomul.hw.estimate import estimate
+    from nomul.network import Network
+
+    device = find_device(options.device)
+    _print(asdict(estimate(Network.load(options.network), device)), options)
+    return 0
+
+
+def _verilog_arguments(parser: ArgumentParser) -> None:
+    _network_argument(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, required=True, help="Verilog file to write"
+    )
+    parser.add_argument("--top", default="top", help="name of the top module (default: top)")
+
+
+def _verilog(options: Namespace) -> int:
+    from nomul.cli.steps import write_verilog
+    from nomul.network import Network
+
+    network = Network.load(options.network)
+    _print(write_verilog(network, options.output, options.top), options)
+    return 0
+
+
+def _simulate_arguments(parser: ArgumentParser) -> None:
+    _network_argument(parser)
+    _data_argument(parser)
+    parser.add_argument(
+        "--samples", metavar="N", type=int, help="how many test samples (default: all)"
+    )
+    parser.add_argument(
+        "--simulator", default="verilator", help="verilator or icarus (default: verilator)"
+    )
+
+
+def _simulate(options: Namespace) -> int:
+    from nomul.cli.steps import simulate_network
+    from nomul.network import CheckFailed, Network
+    from nomul.train.data import load_dataset
+
+    network = Network.load(options.network)
+    dataset = load_dataset(options.data)
+    result, first = simulate_network(network, dataset, options.samples, options.simulator)
+    _print(result, options)
+    if first is not None:
+        raise CheckFailed(f"The hardware differs from the golden model: {first}.")
+    return 0
+
+
+def _build_arguments(parser: ArgumentParser) -> None:
+    _network_argument(parser)
+    parser.add_argument(
+        "--board",
+        default="icebreaker",
+        help="icebreaker, icesugar or ice40-hx8k (default: icebreaker)",
+    )
+    _out_argument(parser)
+
+
+def _build(options: Namespace) -> int:
+    from nomul.boards.catalog import find_board
+    from nomul.cli.steps import build_network
+    from nomul.network import Network
+
+    board = find_board(options.board)
+    _print(build_network(Network.load(options.network), board, options.out), options)
+    return 0
+
+
+def _demo_arguments(parser: ArgumentParser) -> None:
+    _train_arguments(parser)
+
+
+def _demo(options: Namespace) -> int:
+    from nomul.cli.demo import demo
+    from nomul.train.experiment import load_experiment
+
+    report, summary = demo(load_experiment(options.experiment), options.out)
+    print(json.dumps(summary) if options.json else report)
+    sys.stdout.flush()
+    return 0
+
+
+COMMANDS: dict[str, Command] = {
+    "train": Command(
+        "Train an experiment's network and its float twin, and write the network file.",
+        "nomul train examples/digits.toml --out runs/digits",
+        _train_arguments,
+        _train,
+    ),
+    "evaluate": Command(
+        "Evaluate a network on a data set's test part with the golden model.",
+        "nomul evaluate runs/digits/network.safetensors --data digits",
+        _evaluate_arguments,
+        _evaluate,
+    ),
+    "estimate": Command(
+        "Estimate logic cells and clock of a board's build, without synthesis.",
+        "nomul estimate runs/digits/network.safetensors --device up5k",
+        _estimate_arguments,
+        _estimate,
+    ),
+    "verilog": Command(
+        "Write the unrolled network as Verilog.",
+        "nomul verilog runs/digits/network.safetensors -o digits.v",
+        _verilog_arguments,
+        _verilog,
+    ),
+    "simulate": Command(
+        "Simulate the Verilog on test samples and compare each answer with the golden model's.",
+        "nomul simulate runs/digits/network.safetensors --data digits --samples 100",
+        _simulate_arguments,
+        _simulate,
+    ),
+    "build": Command(
+        "Make the bitstream that answers samples on a board's serial port.",
+        "nomul build runs/digits/network.safetensors --board icebreaker --out runs/digits",
+        _build_arguments,
+        _build,
+    ),
+    "demo": Command(
+        "Take an experiment the whole way, from training to bitstream, with every check.",
+        "nomul demo examples/digits.toml --out runs/digits",
+        _demo_arguments,
+        _demo,
+    ),
+}
