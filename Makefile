@@ -1,1 +1,37 @@
-.PHONY: test
+# Everything runs in .venv, which each target makes first if it is not there.
+
+PYTHON ?= python3
+BIN := .venv/bin
+EDITABLE := -e ".[dev]" --config-settings editable_mode=strict
+
+.PHONY: demo test test-slow measure clean
+
+demo: .venv/linked
+	$(BIN)/nomul demo examples/digits.toml --out runs/digits
+
+# Lint, format and types are tests too: tests/test_architecture.py.
+test: .venv/linked
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: .venv/linked
+	$(BIN)/python -m pytest -n 2 -m slow
+
+# Measures what docs/measurements.md states, and writes it.
+measure: .venv/linked
+	$(BIN)/python -m benchmarks.measure
+
+clean:
+	rm -rf .venv build runs *.egg-info
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("nomul needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(EDITABLE)
+	@echo "Preparing the synthesis tools: once, about a minute."
+	@for tool in yosys nextpnr-ice40 icepack; do $(BIN)/yowasp-$$tool --version </dev/null >/dev/null 2>&1 || true; done
+	@touch $@
+
+# An editable install links the files that were there: new ones need it again.
+.venv/linked: .venv/installed network train sim hw boards cli
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(EDITABLE)
+	@touch $@
