@@ -92,7 +92,9 @@ def random_network(
             )
         )
     return Network(
-        Input((sizes[0],), np.arange(1, levels[0]) - 0.5), tuple(layers), Output("class")
+        Input((sizes[0],), np.arange(1, levels[0], dtype=np.float64) - 0.5),
+        tuple(layers),
+        Output("class"),
     )
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,7 +53,7 @@ def _mean(values: list[float]) -> str:
     return f"{100 * statistics.mean(values):.2f} ± {100 * statistics.stdev(values):.2f}"
 
 
-def best_of(function: Callable[[], object], times: int = 5) -> float:
+def median_seconds(function: Callable[[], object], times: int = 5) -> float:
     """Return the median seconds of ``function`` over ``times`` runs after one to warm up."""
     function()
     seconds = []
@@ -63,6 +64,10 @@ def best_of(function: Callable[[], object], times: int = 5) -> float:
     return statistics.median(seconds)
 
 
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     demo = load_experiment(Path("examples/digits.toml"))
@@ -70,7 +75,7 @@ def main() -> None:
     paper_rows, large = accuracy_rows("defaults: 64-32-10, 32 levels, 101 centres", Experiment())
     features = np.tile(load_dataset("digits").test_features, (50, 1))
     rates = {
-        name: len(features) / best_of(lambda network=network: evaluate(network, features))
+        name: len(features) / median_seconds(partial(evaluate, network, features))
         for name, network in (("examples/digits.toml", small), ("defaults", large))
     }
     with TemporaryDirectory() as folder:
@@ -85,21 +90,17 @@ def main() -> None:
             "nomul verilog": ["verilog", str(path), "-o", output],
         }
         seconds = {
-            name: best_of(
-                lambda arguments=arguments: subprocess.run(
-                    [*nomul, *arguments], check=True, stdout=subprocess.DEVNULL
-                )
-            )
+            name: median_seconds(partial(_run, [*nomul, *arguments]))
             for name, arguments in commands.items()
         }
     lines = [
         "# Measurements",
         "",
         f"Written by `{COMMAND}` (`make measure`). Times are wall-clock medians on the",
-        "machine that it ran on, one thread; accuracies are on the 360 test digits, mean ± standard",
-        f"deviation over seeds 0 to {N_SEEDS - 1}. The float twin has the same layers, start,",
-        "batches, noise and budget, but free weights, continuous inputs and activations, and no",
-        "pruning.",
+        "machine that it ran on, one thread; accuracies are on the 360 test digits, mean ±",
+        f"standard deviation over seeds 0 to {N_SEEDS - 1}. The float twin has the same",
+        "layers, start, batches, noise and budget, but free weights, continuous inputs and",
+        "activations, and no pruning.",
         "",
         "| experiment | float twin, % | discretized, % | difference | seed 0 | training, s |",
         "|---|---|---|---|---|---|",

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 import random
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from amaranth.hdl import Value
+from amaranth.hdl import Fragment, Value
 from amaranth.sim import Simulator
 from numpy.typing import ArrayLike, NDArray
 
@@ -20,11 +20,20 @@ from nomul.hw.widths import level_width
 from nomul.network import Dense, Input, Network, Output
 from nomul.sim.golden import evaluate_levels
 
-__all__ = ["all_or_some_levels", "check_dense", "check_stream", "dense", "network_of", "pack"]
+__all__ = ["all_or_some_levels", "check_dense", "check_stream", "dense", "elaborated", "network_of", "pack"]
 
 PERIOD = 1e-6  # s
 PATIENCE = 100  # cycles without a transfer
 GRID = list(itertools.product((False, True), (False, True)))
+
+
+Component = TypeVar("Component")
+
+
+def elaborated(component: Component) -> Component:
+    """Return the component after its use: Amaranth warns of one that is not used."""
+    Fragment.get(component, None)
+    return component
 
 
 class Source:

@@ -8,7 +8,7 @@ from amaranth.hdl import Shape, signed, unsigned
 
 from nomul.hw.argmax import ArgMax
 from nomul.hw.widths import class_width
-from tests.hw.benches import check_stream, pack
+from tests.hw.benches import check_stream, elaborated, pack
 
 
 def check(shape: Shape, values: list[tuple[int, ...]]) -> None:
@@ -52,7 +52,7 @@ def test_any_number_of_wide_values_is_compared(n_values: int) -> None:
     ("n_values", "n_cycles"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (8, 3), (9, 4), (1000, 10)]
 )
 def test_each_round_of_the_knock_out_takes_a_cycle(n_values: int, n_cycles: int) -> None:
-    hardware = ArgMax(signed(4), n_values)
+    hardware = elaborated(ArgMax(signed(4), n_values))
     assert hardware.latency == n_cycles
     assert hardware.initiation_interval == 1
     assert hardware.o.payload.shape() == unsigned(class_width(n_values))

@@ -7,7 +7,7 @@ from amaranth.hdl import unsigned
 from nomul.hw.dense import UnrolledDense
 from nomul.hw.widths import accumulator_width, level_width
 from nomul.network import Dense
-from tests.hw.benches import check_dense, dense
+from tests.hw.benches import check_dense, dense, elaborated
 
 EXTREME = 2**31 - 1
 
@@ -114,10 +114,11 @@ def test_any_number_of_levels_comes_in_and_goes_out(n_levels_in: int, n_levels: 
 def test_the_latency_follows_from_the_largest_tree(n_operands: int, n_cycles: int) -> None:
     unused = 65 - n_operands
     layer = dense([[0, 0], [0, 1]], [[1] * n_operands + [0] * unused])
-    assert UnrolledDense(layer).latency == n_cycles
-    assert UnrolledDense(with_thresholds(layer, [1])).latency == n_cycles + 1
-    assert UnrolledDense(layer).initiation_interval == 1
+    hardware = elaborated(UnrolledDense(layer))
+    assert (hardware.latency, hardware.initiation_interval) == (n_cycles, 1)
+    assert elaborated(UnrolledDense(with_thresholds(layer, [1]))).latency == n_cycles + 1
 
 
 def test_positive_and_negative_terms_make_two_trees() -> None:
-    assert UnrolledDense(dense([[0, 1], [0, -1]], [[0] * 16 + [1] * 16])).latency == 3
+    layer = dense([[0, 1], [0, -1]], [[0] * 16 + [1] * 16])
+    assert elaborated(UnrolledDense(layer)).latency == 3

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from nomul.hw.devices import DEVICES, find_device, smallest_device
+from nomul.network import UserError
+
+# Lattice FPGA-DS-02008 and FPGA-DS-02029: logic cells, block RAMs, SPRAMs, DSP blocks.
+DATA_SHEETS = {"up5k": (5280, 30, 4, 8), "hx8k": (7680, 32, 0, 0)}
+
+
+def test_devices_have_what_their_data_sheets_say() -> None:
+    assert DATA_SHEETS == {
+        name: (device.logic_cells, device.block_rams, device.sprams, device.dsps)
+        for name, device in DEVICES.items()
+    }
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_a_device_stands_under_its_name(name: str) -> None:
+    device = find_device(name)
+    assert device is DEVICES[name]
+    assert device.name == name
+    assert device.title == f"iCE40{name.upper()}"
+    assert device.yosys_device in ("hx", "lp", "u")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("up5", "did you mean 'up5k'"), ("HX8K-CT256", "choose one of them"), ("", "choose one of them")],
+)
+def test_an_unknown_device_is_refused(name: str, hint: str) -> None:
+    sentence = f"Unknown device {name!r}: {hint}? The known ones are hx8k, up5k."
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        find_device(name)
+
+
+@pytest.mark.parametrize(
+    ("logic_cells", "block_rams", "name"),
+    [
+        (0, 0, "up5k"),
+        (5280, 30, "up5k"),
+        (5281, 0, "hx8k"),
+        (0, 31, "hx8k"),
+        (7680, 32, "hx8k"),
+        (7681, 0, None),
+        (0, 33, None),
+    ],
+)
+def test_the_smallest_device_that_is_large_enough_is_found(
+    logic_cells: int, block_rams: int, name: str | None
+) -> None:
+    device = smallest_device(logic_cells, block_rams)
+    assert (device.name if device else None) == name

@@ -1,0 +1,71 @@
+"""The examples of README and docs run as they stand, one after the other, in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(command: list[str], folder: Path) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    return tmp_path
+
+
+def test_command_line_quick_start_runs(folder: Path) -> None:
+    (block,) = blocks(README, "sh")
+    outputs = [run(shlex.split(line), folder) for line in block.splitlines()]
+    train, evaluate, estimate, verilog, simulate, build = outputs
+    assert re.search(r"^mismatches_torch_golden +0$", train, re.MULTILINE)
+    assert re.search(r"^samples +360$", evaluate, re.MULTILINE)
+    assert re.search(r"^fits +True$", estimate, re.MULTILINE)
+    assert (folder / "digits.v").read_text().count("endmodule") == 4, verilog
+    assert re.search(r"^mismatches +0$", simulate, re.MULTILINE)
+    assert re.search(r"^multipliers +0$", build, re.MULTILINE)
+    assert (folder / "runs/digits/icebreaker.bin").stat().st_size > 100_000
+
+
+def test_python_quick_start_runs(folder: Path) -> None:
+    (block,) = blocks(README, "python")
+    output = run([sys.executable, "-c", block], folder)
+    assert "cycles, one sample per cycle" in output
+    assert "module classifier(" in output
+
+
+def test_network_file_example_runs(folder: Path) -> None:
+    (block,) = blocks((ROOT / "docs/network-file.md").read_text(), "python")
+    run([sys.executable, "-c", block], folder)
+    assert (folder / "tiny.safetensors").exists()
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
