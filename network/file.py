@@ -88,10 +88,10 @@ def _check_version(metadata: dict[str, str], path: Path) -> None:
 
 
 def _digest(text: str, tensors: dict[str, NDArray[Any]]) -> str:
-    """SHA-256 over the description and each tensor's name and little-endian bytes, by name."""
+    """SHA-256 over the description and, by name, each tensor's name, dtype, shape and bytes."""
     digest = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(name.encode())
+        digest.update(f"{name} {tensor.dtype.name} {list(tensor.shape)}".encode())
         digest.update(np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes())
     return digest.hexdigest()

@@ -47,7 +47,8 @@ class Input:
     thresholds: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(self.shape))
+        shape = tuple(int(n) if isinstance(n, np.integer) else n for n in self.shape)
+        object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "thresholds", _frozen(self.thresholds))
 
     @property
@@ -143,6 +144,11 @@ class Output:
     kind: OutputKind = "class"
     scale: float = 1.0
     offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "offset"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, value.item() if isinstance(value, np.number) else value)
 
 
 @dataclass(frozen=True, eq=False)

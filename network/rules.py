@@ -7,6 +7,7 @@ fault. They hold for networks built in Python and for files alike.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ __all__ = ["INPUT_NAME", "RULES", "Document", "check", "layer_name"]
 INPUT_NAME = "input"
 LEVELS_MAX = 256
 CENTRES_MAX = 65_536
+AXES_MAX = 32
 DIMENSION_MAX = 1 << 24
 
 OUTPUT_KEYS = {"class": {"kind"}, "accumulators": {"kind", "scale", "offset"}, "levels": {"kind"}}
@@ -78,6 +80,8 @@ def _input_has_a_shape(document: Document) -> Iterator[str]:
     shape = entry.get("shape")
     if entry.keys() != {"shape"} or not isinstance(shape, list):
         yield "The input must be an object with the one key shape, a list of positive integers."
+    elif len(shape) > AXES_MAX:
+        yield f"The input's shape has {len(shape)} axes: at most {AXES_MAX} are possible."
     elif not shape or not all(type(n) is int and 0 < n <= DIMENSION_MAX for n in shape):
         yield f"The input's shape must be positive integers up to {DIMENSION_MAX}, not {shape}."
     elif math.prod(shape) > DIMENSION_MAX:
@@ -119,7 +123,8 @@ def _output_is_known(document: Document) -> Iterator[str]:
     else:
         for key in sorted(entry.keys() - {"kind"}):
             value = entry[key]
-            if type(value) not in (int, float) or not math.isfinite(value):
+            # Python compares an integer beyond float64 exactly; math.isfinite would overflow.
+            if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
                 yield f"The output's {key} must be a finite number, not {value!r}."
         if kind == "accumulators" and entry["scale"] == 0:
             yield "The output's scale must not be 0."

@@ -54,7 +54,7 @@ def input_levels(network: Network, features: ArrayLike) -> NDArray[np.int64]:
     levels = np.zeros(values.shape, np.int64)
     for number in range(network.input.thresholds.shape[-1]):
         levels += values >= network.input.thresholds[..., number]
-    return levels.reshape(len(values), -1)
+    return levels.reshape(len(values), network.n_inputs)
 
 
 def evaluate_levels(network: Network, levels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -63,7 +63,8 @@ def fit_kmeans(weights: Floats, size: int, *, with_zero: bool = False) -> Codebo
     size
         |W|, at least 1.
     with_zero
-        Whether the centre nearest to 0 becomes 0, for weights that were pruned.
+        Whether 0 is a centre, for weights that were pruned: the one nearest to it if the codebook
+        is full.
     """
     distinct: Floats = np.unique(weights)
     if len(distinct) > size:
@@ -74,7 +75,10 @@ def fit_kmeans(weights: Floats, size: int, *, with_zero: bool = False) -> Codebo
     step = largest / INTEGER_MAX
     integers = np.rint(distinct / step).astype(np.int64)
     if with_zero and 0 not in integers:
-        integers[np.abs(integers).argmin()] = 0
+        if len(integers) < size:
+            integers = np.append(integers, 0)
+        else:
+            integers[np.abs(integers).argmin()] = 0
     return Codebook(step, np.unique(integers))
 
 
@@ -89,6 +93,8 @@ def fit_grid(weights: Floats, size: int) -> Codebook:
     weights
         Any shape.
     """
+    assert size >= 3, "a grid has a step"
+    assert size % 2 == 1, "a grid is symmetric around 0"
     half = size // 2
     integers = np.arange(-half, half + 1)
     largest = float(np.max(np.abs(weights), initial=0.0))

@@ -3,12 +3,11 @@
 Centres are a step times integers and level values a unit times integers, so a layer's float32
 sums are sums of integers below 2**24, which float32 holds: any order of addition gives the same.
 Batch-norm and activation become integer thresholds of those sums. PyTorch, the golden model and
-the hardware then agree on every input.
+the hardware then agree on every input of numbers.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -107,7 +106,7 @@ def exact(module: nn.Sequential) -> nn.Sequential:
     ----------
     module
         Trained: InputLevels, then Dense, perhaps BatchNorm1d, and an activation in turn, and at
-        the end Dense and perhaps Scale.
+        the end Dense and perhaps Scale. It is put into evaluation mode.
 
     Returns
     -------
@@ -136,38 +135,67 @@ def exact(module: nn.Sequential) -> nn.Sequential:
             )
         norm = _pop_if(nn.BatchNorm1d, layers)
         activation = _pop_if(Activation, layers)  # type: ignore[type-abstract]
-        weight_index, unit = _weight_index(dense), dense.codebook.step * source.unit
-        bias = _bias(dense)
+        # Behind a batch-norm each neuron has thresholds of its own, which absorb its bias.
+        sums = _exact_dense(dense, source, with_bias=norm is None)
+        result.append(sums)
         if activation is None:
-            scale = _pop_if(Scale, layers)
+            _pop_if(Scale, layers)  # a positive factor leaves the arg-max as it is
             if norm is not None or layers:
                 raise UserError(
                     "The last Dense layer may be followed by a Scale and nothing else: a scale "
                     "for each class would not leave the arg-max as it is."
                 )
-            if scale is not None:
-                bias = bias / math.exp(scale.logarithm.item())
-            integer_bias = np.rint(bias / unit)
-        elif activation.levels is None:
+            return nn.Sequential(*result).eval()
+        if activation.levels is None:
             raise UserError("A continuous activation cannot be lowered: give it levels.")
-        elif norm is None:
-            integer_bias = np.rint(bias / unit)
-        else:
-            integer_bias = np.zeros_like(bias)
-        integers = dense.codebook.integers
-        _check_exact(integers[weight_index], source.level_value, integer_bias)
-        result.append(
-            ExactDense(torch.from_numpy(weight_index), _float32(integers), _float32(integer_bias))
+        boundaries = np.array([activation.boundaries()])
+        if norm is not None:
+            boundaries = _before_batch_norm(boundaries, norm) - _bias(dense)[:, None]
+        reach = _reach(sums, source) + 1
+        thresholds = np.clip(np.ceil(boundaries / _unit(dense, source)), -reach, reach)
+        source = _Source(activation.integer_level_values(), activation.integer_unit)
+        result.append(ExactLevels(_float32(thresholds), _float32(source.level_value)))
+    raise UserError(
+        "A network to be lowered must end with a Dense layer, and perhaps a Scale after it."
+    )
+
+
+def _exact_dense(dense: Dense, source: _Source, *, with_bias: bool) -> ExactDense:
+    """Return ``dense`` in integers, its bias rounded to whole units.
+
+    Raises
+    ------
+    UserError
+        If a sum may leave the integers that float32 holds.
+    """
+    assert dense.codebook is not None, "checked by the caller"
+    weights = dense.weight.detach().double().numpy() * dense.mask.numpy()
+    bias = np.rint(_bias(dense) / _unit(dense, source)) * with_bias
+    sums = ExactDense(
+        torch.from_numpy(dense.codebook.nearest(weights)),
+        _float32(dense.codebook.integers),
+        _float32(bias),
+    )
+    reach = _reach(sums, source)
+    if reach >= EXACT_LIMIT:
+        raise UserError(
+            f"A sum may reach {reach:.0f}, beyond the {EXACT_LIMIT} that float32 adds exactly: "
+            "use fewer levels, a smaller codebook or a smaller fan-in."
         )
-        if activation is not None:
-            boundaries = np.array([activation.boundaries()])
-            if norm is not None:
-                boundaries = _before_batch_norm(boundaries, norm) - bias[:, None]
-            reach = _reach(integers[weight_index], source.level_value, integer_bias).max() + 1
-            thresholds = np.clip(np.ceil(boundaries / unit), -reach, reach)
-            source = _Source(activation.integer_level_values(), activation.integer_unit)
-            result.append(ExactLevels(_float32(thresholds), _float32(source.level_value)))
-    return nn.Sequential(*result).eval()
+    return sums
+
+
+def _unit(dense: Dense, source: _Source) -> float:
+    """Return what 1 in an accumulator stands for."""
+    assert dense.codebook is not None, "checked by the caller"
+    return dense.codebook.step * source.unit
+
+
+def _reach(sums: ExactDense, source: _Source) -> float:
+    """Return how far from 0 any partial sum of any neuron can get."""
+    largest = max(abs(value) for value in source.level_value)
+    weights = sums.centre.double()[sums.weight_index]
+    return float((weights.abs().sum(dim=1) * largest + sums.bias.double().abs()).max())
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -182,13 +210,6 @@ def _pop_if(kind: type[M], layers: list[nn.Module]) -> M | None:
     return None
 
 
-def _weight_index(dense: Dense) -> NDArray[np.int64]:
-    """Return each weight's centre; the module's weights are centres, or 0 where pruned."""
-    assert dense.codebook is not None, "checked by the caller"
-    weights = dense.weight.detach().double().numpy() * dense.mask.numpy()
-    return dense.codebook.nearest(weights)
-
-
 def _bias(dense: Dense) -> NDArray[np.float64]:
     if dense.bias is None:
         return np.zeros(dense.out_features)
@@ -200,8 +221,8 @@ def _before_batch_norm(
     boundaries: NDArray[np.float64], norm: nn.BatchNorm1d
 ) -> NDArray[np.float64]:
     """Return where, for each neuron, the batch-norm's input meets ``boundaries`` of its output."""
-    assert norm.running_mean is not None, "batch-norms here keep statistics"
-    assert norm.running_var is not None, "batch-norms here keep statistics"
+    if norm.running_mean is None or norm.running_var is None or not norm.affine:
+        raise UserError("A batch-norm to be lowered must be affine and track running statistics.")
     mean, variance, scale, shift = (
         tensor.detach().double().numpy()[:, None]
         for tensor in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
@@ -210,26 +231,6 @@ def _before_batch_norm(
         raise UserError("A batch-norm has a scale that is not positive: keep it so in training.")
     before: NDArray[np.float64] = (boundaries - shift) / scale * np.sqrt(variance + norm.eps) + mean
     return before
-
-
-def _reach(
-    weights: NDArray[np.int64], level_value: list[int], bias: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return how far from 0 any partial sum of each neuron can get."""
-    largest = max(abs(value) for value in level_value)
-    reach: NDArray[np.float64] = np.abs(weights).sum(axis=1) * largest + np.abs(bias)
-    return reach
-
-
-def _check_exact(
-    weights: NDArray[np.int64], level_value: list[int], bias: NDArray[np.float64]
-) -> None:
-    reach = _reach(weights, level_value, bias).max()
-    if reach >= EXACT_LIMIT:
-        raise UserError(
-            f"A sum may reach {reach:.0f}, beyond the {EXACT_LIMIT} that float32 adds exactly: "
-            "use fewer levels, a smaller codebook or a smaller fan-in."
-        )
 
 
 def _float32(values: NDArray[np.float64] | NDArray[np.int64] | list[int]) -> Tensor:

@@ -7,6 +7,7 @@ centres, one codebook for the whole network (Baluja et al. 2018).
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,7 @@ class TrainingSettings:
     ``prune_until`` is the fraction of the steps at which every neuron has reached its fan-in.
     """
 
-    seed: int = field(default=0, metadata={"least": 0})
+    seed: int = field(default=0, metadata={"least": 0, "greatest": 2**63 - 1})
     steps: int = field(default=2000, metadata={"least": 1})
     batch_size: int = field(default=64, metadata={"least": 2})
     learning_rate: float = field(default=0.01, metadata={"least": 0.0})
@@ -141,7 +142,7 @@ def load_experiment(path: Path) -> Experiment:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"Cannot read the experiment {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # tomllib's own errors are ValueErrors
         raise UserError(f"{path} is not a TOML file: {error}.") from error
     hints = get_type_hints(Experiment)
     sections = {}
@@ -182,6 +183,8 @@ def _value(
     accepted = (int, float) if kind is float else (kind,)
     if type(value) not in accepted:
         raise UserError(f"{where} is {value!r}: it must be {names[kind]}.")
+    if kind is float and not math.isfinite(value):
+        raise UserError(f"{where} is {value}: it must be finite.")
     if least is not None and not value >= least:
         raise UserError(f"{where} is {value}: it must be at least {least}.")
     if greatest is not None and not value <= greatest:

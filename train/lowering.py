@@ -27,7 +27,7 @@ def lower(module: nn.Sequential) -> Network:
     UserError
         If the module has no exact form.
     """
-    first, *rest = module if isinstance(module[0], ExactInput) else exact(module)
+    first, *rest = module if isinstance(next(iter(module), None), ExactInput) else exact(module)
     assert isinstance(first, ExactInput), "an exact module begins with its input"
     level_value = np.arange(len(first.thresholds) + 1, dtype=np.int32)
     layers: list[Dense] = []

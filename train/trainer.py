@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from nomul.train.codebook import Codebook, fit_grid, fit_kmeans
 from nomul.train.data import Dataset
-from nomul.train.experiment import CodebookSettings, Experiment, TrainingSettings
+from nomul.train.experiment import Experiment, TrainingSettings
 from nomul.train.layers import Dense
 from nomul.train.modules import build_module, dense_layers
 from nomul.train.pruning import prune
@@ -72,13 +72,12 @@ def train(
     ):
         if step in pruned_to:
             prune(module, pruned_to[step], features)
-        if discretized and step < settings.steps - 1:
-            if step == fix_at:
-                for layer, codebook in _fit(layers, experiment.codebook):
-                    layer.fix_codebook(codebook)
-            elif _clusters_at(step, settings) and step < fix_at:
-                for layer, codebook in _fit(layers, experiment.codebook):
-                    layer.cluster(codebook)
+        if discretized and step == fix_at:
+            for layer, codebook in _fit(layers, experiment):
+                layer.fix_codebook(codebook)
+        elif discretized and step < fix_at and _clusters_at(step, settings):
+            for layer, codebook in _fit(layers, experiment):
+                layer.cluster(codebook)
         for group in optimizer.param_groups:
             cosine = 0.5 * (1 + math.cos(math.pi * step / settings.steps))
             group["lr"] = settings.learning_rate * cosine
@@ -92,7 +91,9 @@ def train(
         if progress is not None:
             progress(step + 1, settings.steps)
     if discretized:
-        _end_on_codebook(layers, experiment.codebook)
+        for layer, codebook in list(_fit(layers, experiment)):
+            layer.fix_codebook(layer.codebook or codebook)
+            layer.cluster(layer.codebook or codebook)
     return module.eval()
 
 
@@ -123,7 +124,7 @@ def _pruning_schedule(experiment: Experiment) -> dict[int, tuple[int, ...]]:
     fan_in, settings = experiment.network.fan_in, experiment.training
     if not fan_in:
         return {}
-    end = settings.prune_until * settings.steps
+    end = min(settings.prune_until * settings.steps, settings.steps - 1)
     return {
         int(end * (number + 1) / len(PRUNING_ROUNDS)): tuple(multiple * k for k in fan_in)
         for number, multiple in enumerate(PRUNING_ROUNDS)
@@ -138,25 +139,19 @@ def _clusters_at(step: int, settings: TrainingSettings) -> bool:
     )
 
 
-def _fit(layers: list[Dense], settings: CodebookSettings) -> Iterator[tuple[Dense, Codebook]]:
+def _fit(layers: list[Dense], experiment: Experiment) -> Iterator[tuple[Dense, Codebook]]:
     """Yield every layer with the codebook that its scope gives it."""
+    settings = experiment.codebook
+    prunes = bool(experiment.network.fan_in)
     scopes = [layers] if settings.scope == "network" else [[layer] for layer in layers]
     for scope in scopes:
         weights = np.concatenate([layer.used_weights() for layer in scope])
         if settings.kind == "grid":
             codebook = fit_grid(weights, settings.size)
         else:
-            pruned = any(bool((layer.mask == 0).any()) for layer in scope)
-            codebook = fit_kmeans(weights, settings.size, with_zero=pruned)
+            codebook = fit_kmeans(weights, settings.size, with_zero=prunes)
         for layer in scope:
             yield layer, codebook
-
-
-def _end_on_codebook(layers: list[Dense], settings: CodebookSettings) -> None:
-    for layer, codebook in list(_fit(layers, settings)):
-        fixed = layer.codebook or codebook
-        layer.cluster(fixed)
-        layer.fix_codebook(fixed)
 
 
 @torch.no_grad()
