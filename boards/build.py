@@ -108,13 +108,13 @@ def build(network: Network, board: Board, out: Path, *, fast: bool = False) -> B
     CheckFailed
         If the netlist has a multiplier, or is slower than the board's clock.
     """
+    _find_tools()
     return build_core(Unrolled(network), board, out, fast=fast)
 
 
 def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -> BuildReport:
     """Do what :func:`build` does for any component that :class:`nomul.boards.link.Link` takes."""
-    for tool in ("yosys", "nextpnr-ice40", "icepack"):
-        find_tool(tool)
+    _find_tools()
     with staged_folder(out) as stage:
         work = stage / "work"
         plan = board.platform().prepare(
@@ -167,6 +167,11 @@ def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -
             "bitstream": bitstream,
         },
     )
+
+
+def _find_tools() -> None:
+    for tool in ("yosys", "nextpnr-ice40", "icepack"):
+        find_tool(tool)
 
 
 def _place_and_route(command: list[str], work: Path, counts: CellCounts, board: Board) -> float:

@@ -21,6 +21,15 @@ From a trained network to an FPGA without a multiplier, equal to the bit at ever
 """
 
 
+EXTRA_OF_PACKAGE = {
+    "amaranth": "build",
+    "amaranth_boards": "build",
+    "kmeans1d": "train",
+    "torch": "train",
+}
+"""Which of our extras installs what a step imports."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Never:
         raise UserError(f"{message[:1].upper()}{message[1:]}: see `{self.prog} --help`.")
@@ -39,6 +48,16 @@ def main(arguments: list[str] | None = None) -> int:
     except (UserError, CheckFailed) as error:
         print(f"nomul: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA_OF_PACKAGE:
+            raise
+        print(
+            f"nomul: {package} is not installed: run "
+            f'`pip install "nomul[{EXTRA_OF_PACKAGE[package]}]"`.',
+            file=sys.stderr,
+        )
+        return UserError.exit_code
     except KeyboardInterrupt:
         print(
             "nomul: Interrupted before the end: no result was written; run the same command again.",

@@ -47,18 +47,9 @@ def train_into(experiment: Experiment, folder: Path) -> dict[str, Any]:
         ``accuracy_float`` and ``accuracy`` on the test set; ``memory_bits_float`` and
         ``memory_bits``; ``mismatches_torch_golden``, the test samples on which PyTorch and the
         golden model differ; ``samples``, how many there are; ``seconds``.
-
-    Raises
-    ------
-    UserError
-        If PyTorch is missing.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError(
-            'PyTorch is not installed: run `pip install torch "nomul[train]"`.'
-        ) from error
+    import torch
+
     from nomul.train import accuracy, exact, lower, train
 
     torch.set_num_threads(1)  # networks this small only wait for each other on more
@@ -140,7 +131,7 @@ def simulate_network(
         If the simulator is unknown or missing, or there are not so many samples.
     CheckFailed
         If the hardware breaks a rule of the streams or does not keep its timing. The folder that
-        it was simulated in is then kept.
+        it was simulated in is then kept, as after a mismatch.
     """
     from nomul.hw.unrolled import Unrolled
     from nomul.hw.verilog import emit
@@ -156,19 +147,28 @@ def simulate_network(
     levels = input_levels(network, dataset.test_features[:n_samples])
     check_simulator(chosen)
     hardware = Unrolled(network)
+    verilog = emit(hardware)
     folder = Path(tempfile.mkdtemp(prefix="nomul-simulation-"))
-    result = simulate(
-        network,
-        levels,
-        verilog=emit(hardware),
-        latency=hardware.latency,
-        initiation_interval=hardware.initiation_interval,
-        build_folder=folder,
-        simulator=chosen,
-    )
-    shutil.rmtree(folder)
+    try:
+        result = simulate(
+            network,
+            levels,
+            verilog=verilog,
+            latency=hardware.latency,
+            initiation_interval=hardware.initiation_interval,
+            build_folder=folder,
+            simulator=chosen,
+        )
+    except (UserError, KeyboardInterrupt):
+        shutil.rmtree(folder)
+        raise
+    first = result.first_mismatch
+    if first is None:
+        shutil.rmtree(folder)
+    else:
+        first += f" ({folder} has the simulation)"
     names = ("samples", "mismatches", "latency_cycles", "initiation_interval", "simulator")
-    return {name: getattr(result, name) for name in names}, result.first_mismatch
+    return {name: getattr(result, name) for name in names}, first
 
 
 def build_network(network: Network, board: Board, out: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Lowering of a network to datapaths of adders, comparators and table look-ups.
 
-Names are imported when first used, so an estimate needs no Amaranth.
+Names are imported when first used, so an estimate (:mod:`nomul.hw.estimate`) needs no Amaranth.
 """
 
 from __future__ import annotations
@@ -9,17 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nomul.hw.estimate import Estimate, estimate
     from nomul.hw.unrolled import Unrolled
     from nomul.hw.verilog import emit
 
-__all__ = ["Estimate", "Unrolled", "emit", "estimate"]
+__all__ = ["Unrolled", "emit"]
 
 _MODULES = {
-    "Estimate": "estimate",
     "Unrolled": "unrolled",
     "emit": "verilog",
-    "estimate": "estimate",
 }
 
 

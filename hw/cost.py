@@ -36,9 +36,9 @@ KINDS = (
     "register_bits",  # bits of all registers of the datapath
 )
 
-# LUT4 for one bit of a table of 1 to 8 address bits: 4 fill a LUT, and each further bit doubles
-# the LUTs and adds multiplexers.
-_TABLE_LUTS = (1, 1, 1, 1, 2, 5, 10, 21)
+# LUT4 for one bit of a table of 1 to 8 address bits: one bit is wires, 4 fill a LUT, and each
+# further bit doubles the LUTs and adds multiplexers.
+_TABLE_LUTS = (0, 1, 1, 1, 2, 5, 10, 21)
 
 
 def count_parts(network: Network) -> dict[str, int]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import xor
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Shape, Signal, Value, signed, unsigned
@@ -27,8 +25,9 @@ class UnrolledDense(wiring.Component):
     terms are added in two trees of exact widths, and the two sums meet in one subtraction.
     Thresholds are comparators with constants, which absorb the neuron's own constant.
 
-    Latency: one cycle for each factor of :data:`nomul.hw.sums.TREE_RADIX` in the largest tree,
-    and one for subtraction and comparison. Initiation interval: 1 cycle.
+    Latency: ``max(1, ceil(log(n, TREE_RADIX)))`` cycles for the n operands of the largest tree,
+    one for the subtraction, and one for the comparison where there are thresholds. Initiation
+    interval: 1 cycle.
 
     Parameters
     ----------
@@ -204,7 +203,7 @@ def _level(accumulator: Value, bounds: list[int]) -> Value:
     """
     reached = [_reaches(accumulator, bound) for bound in bounds]
     width = level_width(len(bounds) + 1)
-    return Cat(reduce(xor, reached[(1 << bit) - 1 :: 1 << bit]) for bit in range(width))
+    return Cat(Cat(reached[(1 << bit) - 1 :: 1 << bit]).xor() for bit in range(width))
 
 
 def _reaches(value: Value, bound: int) -> Value:

@@ -24,6 +24,7 @@ proc
 opt
 opt_clean -purge
 memory_collect
+rename -enumerate -pattern table_% t:$pmux
 attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy
 attrmap -modattr -remove generator -remove top -remove src -remove amaranth.hierarchy
 write_verilog -norename top.v

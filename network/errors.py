@@ -38,5 +38,5 @@ def unknown_name(role: str, name: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {nearest[0]!r}" if nearest else "choose one of them"
-    return f"Unknown {role} {name!r}: {hint}? The known ones are {', '.join(names)}."
+    hint = f"did you mean {nearest[0]!r}? The known ones are" if nearest else "choose one of"
+    return f"Unknown {role} {name!r}: {hint} {', '.join(names)}."

@@ -38,7 +38,7 @@ def write_document(document: Document, path: Path) -> None:
         "sha256": _digest(text, document.tensors),
     }
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in document.tensors.items()}
-    write_complete(path, save(tensors, metadata=metadata))
+    write_complete(path, _reproducible(save(tensors, metadata=metadata)))
 
 
 def read_document(path: Path) -> Document:
@@ -71,6 +71,16 @@ def read_document(path: Path) -> Document:
     except (ValueError, RecursionError) as error:
         raise InvalidNetwork(f"{path} is damaged: its description is not JSON.") from error
     return Document(description, tensors)
+
+
+def _reproducible(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in order: the library writes it in any."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def _check_version(metadata: dict[str, str], path: Path) -> None:

@@ -26,6 +26,8 @@ def staged_file(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    except FileExistsError as error:
+        raise UserError(f"Cannot write {path}: {path.parent} is not a folder.") from error
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}.") from error
     os.close(handle)

@@ -20,7 +20,15 @@ from nomul.hw.widths import level_width
 from nomul.network import Dense, Input, Network, Output
 from nomul.sim.golden import evaluate_levels
 
-__all__ = ["all_or_some_levels", "check_dense", "check_stream", "dense", "elaborated", "network_of", "pack"]
+__all__ = [
+    "all_or_some_levels",
+    "check_dense",
+    "check_stream",
+    "dense",
+    "elaborated",
+    "network_of",
+    "pack",
+]
 
 PERIOD = 1e-6  # s
 PATIENCE = 100  # cycles without a transfer
@@ -150,7 +158,7 @@ def dense(
 
 def network_of(layer: Dense) -> Network:
     """Return the network that ``layer`` alone makes."""
-    thresholds = np.arange(1, layer.n_levels_in) - 0.5
+    thresholds = np.arange(1, layer.n_levels_in, dtype=np.float64) - 0.5
     kind = Output("accumulators" if layer.thresholds is None else "levels")
     return Network(Input((layer.n_inputs,), thresholds), (layer,), kind)
 
@@ -171,7 +179,5 @@ def check_dense(layer: Dense, n_samples_max: int = 64) -> UnrolledDense:
     hardware = UnrolledDense(layer)
     expected = evaluate_levels(network_of(layer), levels)
     width = hardware.o.payload.shape().elem_shape.width
-    check_stream(
-        hardware, pack(levels, level_width(layer.n_levels_in)), pack(expected, width)
-    )
+    check_stream(hardware, pack(levels, level_width(layer.n_levels_in)), pack(expected, width))
     return hardware

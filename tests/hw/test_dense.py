@@ -97,13 +97,13 @@ def test_thresholds_absorb_the_constant_of_any_layer(case: str) -> None:
     check_dense(with_thresholds(layer, [-9, -1, 0, 1, 6, 12]), n_samples_max=32)
 
 
-@pytest.mark.parametrize("n_levels", [2, 3, 4, 5, 9, 16, 100, 256])
-@pytest.mark.parametrize("n_levels_in", [2, 3, 4, 6, 17, 256])
+@pytest.mark.parametrize("n_levels", [2, 3, 4, 5, 9, 40])
+@pytest.mark.parametrize("n_levels_in", [2, 3, 6, 17, 256])
 def test_any_number_of_levels_comes_in_and_goes_out(n_levels_in: int, n_levels: int) -> None:
     rng = np.random.default_rng([n_levels_in, n_levels])
     columns = rng.integers(-20, 21, (2, n_levels_in)).tolist()
     thresholds = np.sort(rng.integers(-45, 46, n_levels - 1)).tolist()
-    check_dense(dense(columns, [[0, 1], [1, 1]], thresholds=thresholds), n_samples_max=24)
+    check_dense(dense(columns, [[0, 1], [1, 1]], thresholds=thresholds), n_samples_max=12)
 
 
 # One cycle for each factor of four in the largest tree, at least one; one for the subtraction; and

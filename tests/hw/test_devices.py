@@ -12,10 +12,10 @@ DATA_SHEETS = {"up5k": (5280, 30, 4, 8), "hx8k": (7680, 32, 0, 0)}
 
 
 def test_devices_have_what_their_data_sheets_say() -> None:
-    assert DATA_SHEETS == {
+    assert {
         name: (device.logic_cells, device.block_rams, device.sprams, device.dsps)
         for name, device in DEVICES.items()
-    }
+    } == DATA_SHEETS
 
 
 @pytest.mark.parametrize("name", DEVICES)
@@ -29,7 +29,11 @@ def test_a_device_stands_under_its_name(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("up5", "did you mean 'up5k'"), ("HX8K-CT256", "choose one of them"), ("", "choose one of them")],
+    [
+        ("up5", "did you mean 'up5k'"),
+        ("HX8K-CT256", "choose one of them"),
+        ("", "choose one of them"),
+    ],
 )
 def test_an_unknown_device_is_refused(name: str, hint: str) -> None:
     sentence = f"Unknown device {name!r}: {hint}? The known ones are hx8k, up5k."

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,7 +15,8 @@ from tests.hw.benches import all_or_some_levels, check_stream, elaborated, pack
 from tests.networks import random_levels, random_network
 
 KINDS: tuple[OutputKind, ...] = ("class", "accumulators", "levels")
-LEVEL_COUNTS = (2, 3, 4, 5, 8, 13, 16, 33, 256)
+FEW_LEVELS = (2, 3, 4, 5, 8, 13)
+MANY_LEVELS = (2, 3, 16, 33, 100, 256)
 INT32 = (-(2**31), 2**31 - 1)
 
 
@@ -86,7 +87,13 @@ def columns(draw: st.DrawFn, n_levels: int) -> list[int]:
 
 
 @st.composite
-def layers(draw: st.DrawFn, n_inputs: int, n_levels_in: int, *, last: bool, number: int) -> Dense:
+def layers(
+    draw: st.DrawFn,
+    n_inputs: int,
+    n_levels_in: int,
+    n_levels: int | None,
+    number: int,
+) -> Dense:
     n_neurons = draw(st.integers(1, 4))
     table = draw(st.lists(columns(n_levels_in), min_size=1, max_size=4))
     index = st.integers(0, len(table) - 1)
@@ -95,13 +102,12 @@ def layers(draw: st.DrawFn, n_inputs: int, n_levels_in: int, *, last: bool, numb
     number_near_zero = st.integers(-60, 60) | st.sampled_from(INT32)
     bias = draw(st.lists(number_near_zero, min_size=n_neurons, max_size=n_neurons))
     thresholds = None
-    if not last:
-        n_levels = draw(st.sampled_from(LEVEL_COUNTS))
+    if n_levels is not None:
         rng = np.random.default_rng(draw(st.integers(0, 99)))
         spread = draw(st.sampled_from((0, 2, 40, 2**31 - 1)))
         shape = (n_levels - 1,) if draw(st.booleans()) else (n_neurons, n_levels - 1)
-        thresholds = np.sort(rng.integers(-spread, spread, shape, endpoint=True), axis=-1)
-        thresholds = thresholds.astype(np.int32)
+        unsorted = rng.integers(-spread, spread, shape, endpoint=True)
+        thresholds = np.sort(unsorted, axis=-1).astype(np.int32)
     return Dense(
         np.array(weight_index, np.uint8),
         np.array(table, np.int32).T,
@@ -112,40 +118,41 @@ def layers(draw: st.DrawFn, n_inputs: int, n_levels_in: int, *, last: bool, numb
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Network:
+def networks(draw: st.DrawFn, level_counts: tuple[int, ...]) -> Network:
     kind = draw(st.sampled_from(KINDS))
     n_layers = draw(st.integers(1, 3))
     n_inputs = draw(st.integers(1, 5))
-    n_levels = draw(st.sampled_from(LEVEL_COUNTS))
-    source = Input((n_inputs,), np.arange(1, n_levels) - 0.5)
+    n_levels_in = draw(st.sampled_from((*level_counts, 256)))
+    source = Input((n_inputs,), np.arange(1, n_levels_in, dtype=np.float64) - 0.5)
     made: list[Dense] = []
     for number in range(n_layers):
-        last = number == n_layers - 1 and kind != "levels"
-        layer = draw(layers(n_inputs, n_levels, last=last, number=number))
-        made.append(layer)
-        n_inputs, n_levels = layer.n_outputs, layer.n_levels or 0
+        has_levels = number < n_layers - 1 or kind == "levels"
+        n_levels = draw(st.sampled_from(level_counts)) if has_levels else None
+        made.append(draw(layers(n_inputs, n_levels_in, n_levels, number)))
+        n_inputs, n_levels_in = made[-1].n_outputs, n_levels or 0
     return Network(source, tuple(made), Output(kind))
 
 
 @settings(
-    max_examples=25,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     print_blob=True,
+    phases=[Phase.explicit, Phase.generate],  # the slow test below shrinks
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(networks())
+@given(networks(FEW_LEVELS))
 def test_any_network_is_the_golden_model(network: Network) -> None:
     check(network, all_or_some_levels(network.input.n_levels, network.n_inputs, 12))
 
 
 @pytest.mark.slow
 @settings(
-    max_examples=500,
+    max_examples=60,
     deadline=None,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
-@given(networks())
+@given(networks(MANY_LEVELS))
 def test_any_of_many_networks_is_the_golden_model(network: Network) -> None:
     check(network, all_or_some_levels(network.input.n_levels, network.n_inputs, 12))

@@ -122,7 +122,7 @@ def test_the_level_rises_at_each_boundary(
         (ReluD(None), lambda x: float(0 < x < 6)),
         (ReluD(5, ceiling=1.5), lambda x: float(0 < x < 1.5)),
     ],
-    ids=repr,
+    ids=lambda value: repr(value) if isinstance(value, Activation) else "its slope",
 )
 def test_the_gradient_is_that_of_the_underlying_function(
     activation: Activation, slope: Callable[[float], float]
