@@ -161,13 +161,26 @@ def test_a_network_file_is_used_without_pytorch(
     assert result.stdout
 
 
+@pytest.mark.parametrize("command", ["verilog", "build"])
+def test_hardware_without_amaranth_names_the_command_that_installs_it(
+    command: str, tmp_path: Path
+) -> None:
+    network = tmp_path / "network.safetensors"
+    random_network((2, 2), (2,)).save(network)
+    option = {"verilog": "-o", "build": "--out"}[command]
+    result = run_without({"amaranth", "amaranth_boards"}, command, network, option, tmp_path / "o")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        'nomul: amaranth is not installed: run `pip install "nomul[build]"`.\n'
+    )
+    assert not (tmp_path / "o").exists()
+
+
 def test_training_without_pytorch_names_the_command_that_installs_it(tmp_path: Path) -> None:
     experiment = ROOT / "examples" / "digits.toml"
     result = run_without({"torch"}, "train", experiment, "--out", tmp_path / "out")
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == (
-        'nomul: PyTorch is not installed: run `pip install torch "nomul[train]"`.\n'
-    )
+    assert result.stderr == ('nomul: torch is not installed: run `pip install "nomul[train]"`.\n')
     assert list(tmp_path.iterdir()) == []
 
 

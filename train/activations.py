@@ -57,8 +57,8 @@ class Activation(nn.Module):
         if self.levels is None:
             return y
         rounded = torch.floor((y - self.least) / self.step + 0.5) * self.step + self.least
-        # Straight through: the rounded value forward, the gradient of y backward.
-        return y + (rounded - y).detach()
+        # Straight through: the rounded value forward, to the bit, and the gradient of y backward.
+        return rounded.detach() + (y - y.detach())
 
     def boundaries(self) -> list[float]:
         """Return the inputs at which the level rises, in increasing order, |A| - 1 of them."""

@@ -68,7 +68,7 @@ class Dense(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight
         if self.codebook is not None:
-            weight = weight + (self._nearest_centres() - weight).detach()
+            weight = self._nearest_centres() + (weight - weight.detach())
         return functional.linear(x, weight * self.mask, self.bias)
 
     def fix_codebook(self, codebook: Codebook) -> None:

@@ -85,15 +85,18 @@ def test_simulate_finds_no_mismatch(network: Path, capsys: Capsys) -> None:
 
 
 def test_a_mismatch_is_a_failed_check(
-    network: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     found = runner.Simulation(20, 3, 9, 1, "verilator", 1.0, 1.0, "sample 4: expected 1, got 2")
     monkeypatch.setattr(runner, "simulate", lambda *_, **__: found)
     answer = run(capsys, "simulate", network, "--samples", 20, "--json")
     assert answer.exit_code == 1
     assert answer.result["mismatches"] == 3
+    (kept,) = tmp_path.glob("nomul-simulation-*")
     assert answer.sentence == (
-        "The hardware differs from the golden model: sample 4: expected 1, got 2."
+        "The hardware differs from the golden model: sample 4: expected 1, got 2 "
+        f"({kept} has the simulation)."
     )
 
 
@@ -238,7 +241,7 @@ def test_a_rule_that_the_network_breaks_is_named(network: Path, capsys: Capsys) 
         ),
         (
             ("simulate", "NETWORK", "--data", "mnist"),
-            "Unknown data set 'mnist': choose one of them? The known ones are digits.",
+            "Unknown data set 'mnist': choose one of digits.",
         ),
         (
             ("estimate", "NETWORK", "--device", "hx8"),

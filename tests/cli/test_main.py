@@ -81,7 +81,7 @@ def test_help_imports_nothing_heavy() -> None:
         ),
         (
             ("xyz", "--help"),
-            f"Unknown command 'xyz': choose one of them? The known ones are {KNOWN}.",
+            f"Unknown command 'xyz': choose one of {KNOWN}.",
         ),
         (
             ("train", "a.toml"),

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -117,12 +116,16 @@ def test_there_are_so_many_samples(n_samples: int) -> None:
     assert str(caught.value) == f"--samples is {n_samples}: own has 1 to 9 to test."
 
 
-def test_the_first_mismatch_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_mismatch_is_passed_on_and_its_folder_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     network = random_network((3, 4), (3,))
     found = runner.Simulation(9, 2, 4, 1, "verilator", 1.0, 1.0, "sample 3")
     monkeypatch.setattr(runner, "simulate", lambda *_, **__: found)
     result, first = simulate_network(network, samples(9, network), None, "verilator")
-    assert (result["mismatches"], first) == (2, "sample 3")
+    (kept,) = tmp_path.iterdir()
+    assert (result["mismatches"], first) == (2, f"sample 3 ({kept} has the simulation)")
 
 
 def test_progress_is_told_at_every_quarter(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,14 +137,3 @@ def test_progress_is_told_at_every_quarter(capsys: pytest.CaptureFixture[str]) -
     output, errors = capsys.readouterr()
     assert output == ""
     assert errors.splitlines() == [f"  loop: {done} of {total} steps" for done, total in told]
-
-
-def test_training_without_pytorch_names_the_command_that_installs_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError) as caught:
-        train_into(load_experiment(write_experiment(tmp_path)), tmp_path)
-    assert str(caught.value) == (
-        'PyTorch is not installed: run `pip install torch "nomul[train]"`.'
-    )

@@ -27,5 +27,5 @@ def test_a_near_miss_is_suggested() -> None:
 
 def test_a_name_like_no_other_gets_the_list() -> None:
     assert unknown_name("board", "qqq", ["ulx3s", "icebreaker"]) == (
-        "Unknown board 'qqq': choose one of them? The known ones are icebreaker, ulx3s."
+        "Unknown board 'qqq': choose one of icebreaker, ulx3s."
     )

@@ -120,7 +120,7 @@ def test_a_network_cannot_be_saved_below_a_file(tmp_path: Path) -> None:
     path = tmp_path / "file" / "network.safetensors"
     with pytest.raises(UserError) as refused:
         random_network((1, 1), (2,)).save(path)
-    assert str(refused.value) == f"Cannot write {path}: File exists."
+    assert str(refused.value) == f"Cannot write {path}: {path.parent} is not a folder."
 
 
 @pytest.fixture(scope="module")

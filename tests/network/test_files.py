@@ -73,7 +73,7 @@ def test_a_file_below_a_file_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "file" / "below"
     with pytest.raises(UserError) as refused:
         write_complete(path, "")
-    assert str(refused.value) == f"Cannot write {path}: File exists."
+    assert str(refused.value) == f"Cannot write {path}: {path.parent} is not a folder."
 
 
 def test_a_folder_cannot_be_written_as_a_file(tmp_path: Path) -> None:
