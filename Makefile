@@ -27,7 +27,8 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit("nomul needs Python 3.11 or newer: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(EDITABLE)
-	@command -v g++ c++ clang++ >/dev/null || $(BIN)/python -m pip install --quiet -c constraints.txt ziglang
+	@command -v g++ >/dev/null || command -v c++ >/dev/null || command -v clang++ >/dev/null || \
+		$(BIN)/python -m pip install --quiet -c constraints.txt ziglang
 	@echo "Preparing the synthesis tools: once, about a minute."
 	@for tool in yosys nextpnr-ice40 icepack; do $(BIN)/yowasp-$$tool --version </dev/null >/dev/null 2>&1 || true; done
 	@touch $@

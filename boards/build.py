@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from nomul.hw.unrolled import Unrolled
 from nomul.network import CheckFailed, Network, UserError
 from nomul.network.files import staged_folder
 
-__all__ = ["BuildReport", "build", "build_core"]
+__all__ = ["BuildReport", "build", "build_core", "find_tools"]
 
 # One mapping pass of abc9 instead of its full script: a tenth of the time, about 5 % more LUTs.
 _FAST_MAPPING = "scratchpad -set abc9.script +&if,{C},{W},{D},{R};&ps"
@@ -108,13 +110,13 @@ def build(network: Network, board: Board, out: Path, *, fast: bool = False) -> B
     CheckFailed
         If the netlist has a multiplier, or is slower than the board's clock.
     """
-    _find_tools()
+    find_tools()
     return build_core(Unrolled(network), board, out, fast=fast)
 
 
 def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -> BuildReport:
     """Do what :func:`build` does for any component that :class:`nomul.boards.link.Link` takes."""
-    _find_tools()
+    find_tools()
     with staged_folder(out) as stage:
         work = stage / "work"
         plan = board.platform().prepare(
@@ -139,9 +141,10 @@ def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -
             fmax_mhz = _check_speed(report.fmax_mhz, board)
             bitstream = run_tool(icepack[0], icepack[1:], work, "icepack.log")
         except ToolFailed as failure:
-            log = out.with_name(f"{out.name}-{failure.tool}.log")
+            handle, log = tempfile.mkstemp(prefix=f"nomul-{failure.tool}-", suffix=".log")
+            os.close(handle)
             shutil.copy(failure.log, log)
-            raise ToolFailed(failure.tool, failure.reason, log) from failure
+            raise ToolFailed(failure.tool, failure.reason, Path(log)) from failure
         for name, suffix in _PRODUCTS.items():
             (work / name).rename(stage / f"{board.name}{suffix}")
         shutil.rmtree(work)
@@ -156,7 +159,7 @@ def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -
         bram=counts.bram,
         spram=counts.spram,
         dsp=counts.dsp,
-        multipliers=0,
+        multipliers=sum(multiplier_cells(cells).values()),
         fmax_mhz=fmax_mhz,
         clock_mhz=board.clock_mhz,
         bitstream=path,
@@ -169,7 +172,14 @@ def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -
     )
 
 
-def _find_tools() -> None:
+def find_tools() -> None:
+    """See that every tool of a build is there.
+
+    Raises
+    ------
+    UserError
+        With the command that installs the first that is missing.
+    """
     for tool in ("yosys", "nextpnr-ice40", "icepack"):
         find_tool(tool)
 

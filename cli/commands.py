@@ -7,7 +7,6 @@ PyTorch or Amaranth does what it can.
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,11 +66,13 @@ def _train_arguments(parser: ArgumentParser) -> None:
 
 
 def _train(options: Namespace) -> int:
+    from nomul.boards.catalog import find_board
     from nomul.cli.steps import train_into
     from nomul.network.files import staged_folder
     from nomul.train.experiment import load_experiment
 
     experiment = load_experiment(options.experiment)
+    find_board(experiment.hardware.board)
     with staged_folder(options.out) as stage:
         result = train_into(experiment, stage)
     _print(result | {"network": str(options.out / "network.safetensors")}, options)
@@ -94,8 +95,11 @@ def _evaluate(options: Namespace) -> int:
 
 
 def _estimate_arguments(parser: ArgumentParser) -> None:
+    from nomul.hw.devices import DEVICES
+
     _network_argument(parser)
-    parser.add_argument("--device", default="up5k", help="FPGA: up5k or hx8k (default: up5k)")
+    names = ", ".join(DEVICES)
+    parser.add_argument("--device", default="up5k", help=f"FPGA: {names} (default: up5k)")
 
 
 def _estimate(options: Namespace) -> int:
@@ -153,12 +157,11 @@ def _simulate(options: Namespace) -> int:
 
 
 def _build_arguments(parser: ArgumentParser) -> None:
+    from nomul.boards.catalog import BOARDS
+
     _network_argument(parser)
-    parser.add_argument(
-        "--board",
-        default="icebreaker",
-        help="icebreaker, icesugar or ice40-hx8k (default: icebreaker)",
-    )
+    names = ", ".join(BOARDS)
+    parser.add_argument("--board", default="icebreaker", help=f"{names} (default: icebreaker)")
     _out_argument(parser)
 
 
@@ -182,7 +185,6 @@ def _demo(options: Namespace) -> int:
 
     report, summary = demo(load_experiment(options.experiment), options.out)
     print(json.dumps(summary) if options.json else report)
-    sys.stdout.flush()
     return 0
 
 

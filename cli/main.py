@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+from importlib.metadata import version
 from types import FrameType
 from typing import Never
 
@@ -24,6 +26,8 @@ From a trained network to an FPGA without a multiplier, equal to the bit at ever
 EXTRA_OF_PACKAGE = {
     "amaranth": "build",
     "amaranth_boards": "build",
+    "cocotb": "build",
+    "cocotb_tools": "build",
     "kmeans1d": "train",
     "torch": "train",
 }
@@ -41,10 +45,13 @@ def main(arguments: list[str] | None = None) -> int:
     0: done. 1: a check failed. 2: the user's input or machine does not allow it; one sentence on
     standard error says why.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    if arguments is None:
+        signal.signal(signal.SIGTERM, _interrupt)
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        return _run(given)
+        exit_code = _run(given)
+        sys.stdout.flush()
+        return exit_code
     except (UserError, CheckFailed) as error:
         print(f"nomul: {error}", file=sys.stderr)
         return error.exit_code
@@ -58,6 +65,12 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return UserError.exit_code
+    except OSError as error:
+        # Python flushes standard output once more on its way out: let it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"nomul: The system refused: {place}{error.strerror}.", file=sys.stderr)
+        return UserError.exit_code
     except KeyboardInterrupt:
         print(
             "nomul: Interrupted before the end: no result was written; run the same command again.",
@@ -70,6 +83,7 @@ def _run(given: list[str]) -> int:
     parser = _Parser(
         prog="nomul", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"nomul {version('nomul')}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         subparser = subparsers.add_parser(

@@ -9,17 +9,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import numpy as np
 
 from nomul.boards.catalog import Board
-from nomul.network import Network, UserError, memory_account
-from nomul.network.errors import unknown_name
+from nomul.network import CheckFailed, Network, UserError, memory_account
 from nomul.network.files import write_complete
 from nomul.sim.golden import evaluate, input_levels
 from nomul.train.data import Dataset, load_dataset
-from nomul.train.experiment import Experiment
+from nomul.train.experiment import Experiment, format_experiment
 
 __all__ = [
     "build_network",
@@ -47,6 +46,11 @@ def train_into(experiment: Experiment, folder: Path) -> dict[str, Any]:
         ``accuracy_float`` and ``accuracy`` on the test set; ``memory_bits_float`` and
         ``memory_bits``; ``mismatches_torch_golden``, the test samples on which PyTorch and the
         golden model differ; ``samples``, how many there are; ``seconds``.
+
+    Raises
+    ------
+    CheckFailed
+        If PyTorch and the golden model differ on a test sample; nothing is then written.
     """
     import torch
 
@@ -62,20 +66,24 @@ def train_into(experiment: Experiment, folder: Path) -> dict[str, Any]:
     features = torch.from_numpy(dataset.test_features).flatten(1)
     with torch.no_grad():
         classes = module(features).argmax(dim=1).numpy()
-    differ = classes != evaluate(network, dataset.test_features)
+    n_different = int(np.sum(classes != evaluate(network, dataset.test_features)))
+    n_samples = len(dataset.test_features)
+    if n_different:
+        raise CheckFailed(
+            f"PyTorch and the golden model differ on {n_different} of {n_samples} test samples."
+        )
     memory = memory_account(network)
     result = {
         "accuracy_float": accuracy(twin, dataset),
         "accuracy": accuracy(module, dataset),
         "memory_bits_float": memory.float_network,
         "memory_bits": memory.total,
-        "mismatches_torch_golden": int(differ.sum()),
-        "samples": len(dataset.test_features),
+        "mismatches_torch_golden": n_different,
+        "samples": n_samples,
         "seconds": round(time.perf_counter() - started, 2),
     }
     network.save(folder / "network.safetensors")
-    settings = json.dumps(dataclasses.asdict(experiment), indent=2) + "\n"
-    write_complete(folder / "experiment.json", settings)
+    write_complete(folder / "experiment.toml", format_experiment(experiment))
     write_complete(folder / "training.json", json.dumps(result, indent=2) + "\n")
     return result
 
@@ -135,17 +143,14 @@ def simulate_network(
     """
     from nomul.hw.unrolled import Unrolled
     from nomul.hw.verilog import emit
-    from nomul.sim.runner import Simulator, check_simulator, simulate
+    from nomul.sim.runner import check_simulator, simulate
 
-    if simulator not in get_args(Simulator):
-        raise UserError(unknown_name("simulator", simulator, get_args(Simulator)))
-    chosen = cast(Simulator, simulator)
     available = len(dataset.test_features)
     n_samples = available if n_samples is None else n_samples
     if not 1 <= n_samples <= available:
         raise UserError(f"--samples is {n_samples}: {dataset.name} has 1 to {available} to test.")
     levels = input_levels(network, dataset.test_features[:n_samples])
-    check_simulator(chosen)
+    chosen = check_simulator(simulator)
     hardware = Unrolled(network)
     verilog = emit(hardware)
     folder = Path(tempfile.mkdtemp(prefix="nomul-simulation-"))
@@ -159,8 +164,9 @@ def simulate_network(
             build_folder=folder,
             simulator=chosen,
         )
-    except (UserError, KeyboardInterrupt):
-        shutil.rmtree(folder)
+    except BaseException as error:
+        if not isinstance(error, CheckFailed):
+            shutil.rmtree(folder)
         raise
     first = result.first_mismatch
     if first is None:

@@ -13,17 +13,14 @@ from nomul.hw.widths import class_width
 
 __all__ = ["ArgMax"]
 
-ROUNDS_PER_STAGE = 1
-"""Rounds of the knock-out between two registers; a round is a comparator and a multiplexer."""
-
 
 class ArgMax(wiring.Component):
     """The index of the greatest of ``n_values`` numbers, ties to the lowest index.
 
-    A knock-out: neighbours meet, and the right one wins only if it is greater.
+    A knock-out with a register behind each round: neighbours meet, and the right one wins only if
+    it is greater.
 
-    Latency: ``max(1, ceil(ceil(log2(n_values)) / ROUNDS_PER_STAGE))`` cycles. Initiation
-    interval: 1 cycle.
+    Latency: ``max(1, ceil(log2(n_values)))`` cycles. Initiation interval: 1 cycle.
 
     Parameters
     ----------
@@ -56,8 +53,7 @@ class ArgMax(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from a transfer at ``i`` to its result at ``o``."""
-        n_rounds = (self.n_values - 1).bit_length()
-        return max(1, -(-n_rounds // ROUNDS_PER_STAGE))
+        return max(1, (self.n_values - 1).bit_length())
 
     @property
     def initiation_interval(self) -> int:
@@ -69,22 +65,22 @@ class ArgMax(wiring.Component):
         pipeline = Pipeline(m, self.i, self.o, self.latency)
         width = class_width(self.n_values)
 
-        def winner(a: tuple[Value, Value], b: tuple[Value, Value]) -> tuple[Value, Value]:
-            b_wins = Signal()
-            m.d.comb += b_wins.eq(b[0] > a[0])
-            return Mux(b_wins, b[0], a[0]), Mux(b_wins, b[1], a[1])
-
         entries = [(self.i.payload[number], Value.cast(number)) for number in range(self.n_values)]
         for stage in range(1, self.latency + 1):
-            for _ in range(ROUNDS_PER_STAGE):
-                pairs = [winner(a, b) for a, b in zip(entries[::2], entries[1::2], strict=False)]
-                entries = pairs + entries[len(pairs) * 2 :]
+            winners = []
+            for number, (left, right) in enumerate(zip(entries[::2], entries[1::2], strict=False)):
+                right_wins = Signal(name=f"right_wins_{stage}_{number}")
+                m.d.comb += right_wins.eq(right[0] > left[0])
+                winners.append(
+                    (Mux(right_wins, right[0], left[0]), Mux(right_wins, right[1], left[1]))
+                )
+            unpaired = entries[len(winners) * 2 :]
             entries = [
                 (
                     pipeline.register(value, f"value_{stage}_{number}"),
                     pipeline.register(index, f"index_{stage}_{number}"),
                 )
-                for number, (value, index) in enumerate(entries)
+                for number, (value, index) in enumerate(winners + unpaired)
             ]
         m.d.comb += self.o.payload.eq(entries[0][1][:width])
         return m

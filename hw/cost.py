@@ -27,18 +27,22 @@ KINDS = (
     "link",  # the serial link: one
     "input_bits",  # bits of a sample, which the link buffers
     "table_luts",  # LUT4 of the product tables
-    "gate_bits",  # bits of adders made of gates
+    "gate_luts",  # LUT4 of adders made of gates
     "chain_bits",  # bits of adders on carry chains
-    "chains",  # carry chains
+    "adders",  # two-operand adders of either make
     "comparison_bits",  # bits of comparators with thresholds
-    "match_bits",  # bits that the arg-max compares and passes on
-    "lone_bits",  # bits of registers with no logic before them
+    "arg_max_bits",  # bits that the arg-max compares and passes on
+    "waiting_bits",  # bits of registers with no logic before them
     "register_bits",  # bits of all registers of the datapath
 )
 
 # LUT4 for one bit of a table of 1 to 8 address bits: one bit is wires, 4 fill a LUT, and each
 # further bit doubles the LUTs and adds multiplexers.
 _TABLE_LUTS = (0, 1, 1, 1, 2, 5, 10, 21)
+
+# LUT4 for the narrow part of an adder made of gates: two operands of 1, 2 and 3 bits and their
+# carry. Each bit above takes one LUT more.
+_GATE_LUTS = (2, 3, 5)
 
 
 def count_parts(network: Network) -> dict[str, int]:
@@ -83,12 +87,13 @@ class _Trees:
         distance = high.shift - low.shift
         total = _Number(low.shift, a.maximum + b.maximum)
         if distance < low.width:
+            self._parts["adders"] += 1
             n_bits = total.width - distance
-            if min(low.width - distance, high.width) <= NARROW_WIDTH:
-                self._parts["gate_bits"] += n_bits
+            narrow = min(low.width - distance, high.width)
+            if narrow <= NARROW_WIDTH:
+                self._parts["gate_luts"] += _GATE_LUTS[narrow - 1] + n_bits - narrow - 1
             else:
                 self._parts["chain_bits"] += n_bits
-                self._parts["chains"] += 1
         return total
 
     def register(self, number: _Number) -> _Number:
@@ -96,7 +101,7 @@ class _Trees:
             return number
         self._parts["register_bits"] += number.width
         if number.is_plain:
-            self._parts["lone_bits"] += number.width
+            self._parts["waiting_bits"] += number.width
         return _Number(number.shift, number.maximum, is_plain=True)
 
 
@@ -142,9 +147,9 @@ def _count_neuron(total: NeuronSum, n_tree_stages: int, parts: Counter[str]) -> 
     parts["register_bits"] += width
     if total.positive and total.negative:
         parts["chain_bits"] += width
-        parts["chains"] += 1
+        parts["adders"] += 1
     else:
-        parts["lone_bits"] += width
+        parts["waiting_bits"] += width
 
 
 def _count_arg_max(width: int, n_values: int, parts: Counter[str]) -> None:
@@ -152,6 +157,6 @@ def _count_arg_max(width: int, n_values: int, parts: Counter[str]) -> None:
     while n_entries > 1:
         matches = n_entries // 2
         n_entries -= matches
-        parts["match_bits"] += matches * (2 * width + index_width)
+        parts["arg_max_bits"] += matches * (2 * width + index_width)
         parts["register_bits"] += n_entries * (width + index_width)
-        parts["lone_bits"] += (n_entries - matches) * (width + index_width)
+        parts["waiting_bits"] += (n_entries - matches) * (width + index_width)

@@ -23,8 +23,10 @@ class Estimate:
 
     Attributes
     ----------
-    logic_cells, lut4, ff
-        After packing.
+    logic_cells
+        After packing, as nextpnr counts them.
+    lut4, ff
+        As yosys counts them.
     bram, spram
         Blocks.
     fmax_mhz
@@ -46,19 +48,18 @@ def estimate(network: Network, device: Device) -> Estimate:
     """Return what the unrolled ``network`` is expected to cost on ``device``."""
     prices = json.loads((files("nomul.hw") / "ice40_costs.json").read_text())
     own: dict[str, dict[str, float]] = prices[device.name]
-    parts = count_parts(network)
+    parts = count_parts(network) | {"widest_sum": widest_sum(network)}
 
-    def total(figure: str) -> int:
-        return round(sum(count * own[figure][kind] for kind, count in parts.items()))
+    def total(figure: str) -> float:
+        return sum(price * parts[kind] for kind, price in own[figure].items())
 
-    logic_cells = total("logic_cells")
-    period_ns = own["period_ns"]["constant"] + own["period_ns"]["widest_sum"] * widest_sum(network)
+    logic_cells = round(total("logic_cells"))
     return Estimate(
         logic_cells=logic_cells,
-        lut4=total("lut4"),
-        ff=total("ff"),
+        lut4=round(total("lut4")),
+        ff=round(total("ff")),
         bram=0,
         spram=0,
-        fmax_mhz=round(1000 / period_ns, 1),
+        fmax_mhz=round(1000 / total("period_ns"), 1),
         fits=logic_cells <= device.logic_cells,
     )

@@ -11,7 +11,7 @@ from amaranth.lib import data
 
 from nomul.hw.dense import UnrolledDense
 from nomul.hw.netlist import verilog_multipliers
-from nomul.hw.tools import run_tool
+from nomul.hw.tools import ToolFailed, run_tool
 from nomul.hw.unrolled import Unrolled
 from nomul.hw.widths import accumulator_width, level_width
 from nomul.network import CheckFailed, UserError
@@ -27,7 +27,7 @@ memory_collect
 rename -enumerate -pattern table_% t:$pmux
 attrmap -remove generator -remove top -remove src -remove amaranth.hierarchy
 attrmap -modattr -remove generator -remove top -remove src -remove amaranth.hierarchy
-write_verilog -norename top.v
+write_verilog top.v
 """
 
 
@@ -113,7 +113,10 @@ def _convert(hardware: Unrolled, name: str) -> str:
         work = Path(folder)
         (work / "top.il").write_text(rtlil.convert(hardware, name=name, emit_src=False))
         (work / "top.ys").write_text(_SCRIPT)
-        run_tool("yosys", ["-q", "-l", "yosys.log", "top.ys"], work, "yosys.log")
+        try:
+            run_tool("yosys", ["-q", "-l", "yosys.log", "top.ys"], work, "yosys.log")
+        except ToolFailed as failure:
+            raise UserError(f"yosys failed with {failure.reason!r}.") from failure
         return (work / "top.v").read_text()
 
 

@@ -66,6 +66,9 @@ def staged_folder(folder: Path) -> Iterator[Path]:
     UserError
         If ``folder`` cannot be created or written.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"Cannot write into {folder}: it is not a folder.")
+    folder = folder.resolve()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -76,10 +79,7 @@ def staged_folder(folder: Path) -> Iterator[Path]:
         try:
             folder.mkdir(exist_ok=True)
             for entry in sorted(stage.iterdir()):
-                target = folder / entry.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                entry.replace(target)
+                entry.replace(folder / entry.name)
         except OSError as error:
             raise UserError(f"Cannot write into {folder}: {error.strerror}.") from error
     finally:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nomul.network.errors import InvalidNetwork
 from nomul.network.rules import INPUT_NAME, Document, check, layer_name
 
 __all__ = ["Dense", "Input", "Network", "Output", "OutputKind"]
@@ -139,6 +140,11 @@ class Output:
     ``class``: the arg-max of the last layer's accumulators, ties to the lowest index.
     ``accumulators``: they themselves, to be read as ``scale * accumulator + offset``.
     ``levels``: the last layer's levels.
+
+    Raises
+    ------
+    InvalidNetwork
+        If another kind than ``accumulators`` is given a scale or an offset.
     """
 
     kind: OutputKind = "class"
@@ -146,6 +152,10 @@ class Output:
     offset: float = 0.0
 
     def __post_init__(self) -> None:
+        if self.kind != "accumulators" and (self.scale, self.offset) != (1.0, 0.0):
+            raise InvalidNetwork(
+                f"An output of kind {self.kind} has no scale and no offset: only accumulators do."
+            )
         for name in ("scale", "offset"):
             value = getattr(self, name)
             object.__setattr__(self, name, value.item() if isinstance(value, np.number) else value)
@@ -182,8 +192,6 @@ class Network:
                 for name, tensor in mine.tensors.items()
             )
         )
-
-    __hash__ = None  # type: ignore[assignment]
 
     def document(self) -> Document:
         """Return the network in the form in which it is checked and filed."""

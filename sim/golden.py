@@ -30,7 +30,7 @@ def evaluate(network: Network, features: ArrayLike) -> NDArray[np.int64]:
     Raises
     ------
     UserError
-        If the features' shape is not the network's.
+        If the features' shape is not the network's, or one of them is not a number.
     """
     return evaluate_levels(network, input_levels(network, features))
 
@@ -43,7 +43,10 @@ def input_levels(network: Network, features: ArrayLike) -> NDArray[np.int64]:
     UserError
         If the features' shape is not the network's, or one of them is not a number.
     """
-    values = np.asarray(features, dtype=np.float64)
+    try:
+        values = np.asarray(features, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"The features are not an array of numbers: {error}.") from error
     if values.shape[1:] != network.input.shape or values.ndim == 0:
         raise UserError(
             f"The features have shape {values.shape}: the network takes "
@@ -58,7 +61,7 @@ def input_levels(network: Network, features: ArrayLike) -> NDArray[np.int64]:
 
 
 def evaluate_levels(network: Network, levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what ``network`` answers to input levels of shape (samples, inputs)."""
+    """Return what ``network`` answers to levels, as :func:`input_levels` gives them."""
     for layer in network.layers:
         sums = _accumulators(layer, levels)
         if layer.thresholds is not None:

@@ -187,6 +187,7 @@ def _run(simulator: Simulator, folder: Path, top: str, log: Path, folder_variabl
         # Under pytest, a failed test ends the process; the report says what failed.
         pass
     finally:
-        with log.open("a") as messages:
-            messages.write(test_log.read_text())
-        test_log.unlink()
+        if test_log.exists():
+            with log.open("a") as messages:
+                messages.write(test_log.read_text())
+            test_log.unlink()

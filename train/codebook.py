@@ -29,7 +29,7 @@ class Codebook:
     step
         Positive.
     integers
-        int64, strictly increasing.
+        int64, shape (centres,), strictly increasing.
     """
 
     step: float
@@ -73,7 +73,7 @@ def fit_kmeans(weights: Floats, size: int, *, with_zero: bool = False) -> Codebo
     if largest == 0.0:
         return Codebook(1.0, np.zeros(1, np.int64))
     step = largest / INTEGER_MAX
-    integers = np.rint(distinct / step).astype(np.int64)
+    integers = np.unique(np.rint(distinct / step).astype(np.int64))
     if with_zero and 0 not in integers:
         if len(integers) < size:
             integers = np.append(integers, 0)

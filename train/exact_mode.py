@@ -92,7 +92,7 @@ class ExactLevels(nn.Module):
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Levels:
     """What feeds the next layer: integer level values and what 1 among them stands for."""
 
     level_value: list[int]
@@ -125,7 +125,7 @@ def exact(module: nn.Sequential) -> nn.Sequential:
     if not isinstance(first, InputLevels) or first.levels is None:
         raise UserError("A network to be lowered must begin with InputLevels that have levels.")
     result: list[nn.Module] = [ExactInput(first.thresholds.clone())]
-    source = _Source(list(range(first.levels)), 1 / (first.levels - 1))
+    source = _Levels(list(range(first.levels)), 1 / (first.levels - 1))
     while layers:
         dense = layers.pop(0)
         if not isinstance(dense, Dense) or dense.codebook is None:
@@ -153,14 +153,14 @@ def exact(module: nn.Sequential) -> nn.Sequential:
             boundaries = _before_batch_norm(boundaries, norm) - _bias(dense)[:, None]
         reach = _reach(sums, source) + 1
         thresholds = np.clip(np.ceil(boundaries / _unit(dense, source)), -reach, reach)
-        source = _Source(activation.integer_level_values(), activation.integer_unit)
+        source = _Levels(activation.integer_level_values(), activation.integer_unit)
         result.append(ExactLevels(_float32(thresholds), _float32(source.level_value)))
     raise UserError(
         "A network to be lowered must end with a Dense layer, and perhaps a Scale after it."
     )
 
 
-def _exact_dense(dense: Dense, source: _Source, *, with_bias: bool) -> ExactDense:
+def _exact_dense(dense: Dense, source: _Levels, *, with_bias: bool) -> ExactDense:
     """Return ``dense`` in integers, its bias rounded to whole units.
 
     Raises
@@ -185,13 +185,13 @@ def _exact_dense(dense: Dense, source: _Source, *, with_bias: bool) -> ExactDens
     return sums
 
 
-def _unit(dense: Dense, source: _Source) -> float:
+def _unit(dense: Dense, source: _Levels) -> float:
     """Return what 1 in an accumulator stands for."""
     assert dense.codebook is not None, "checked by the caller"
     return dense.codebook.step * source.unit
 
 
-def _reach(sums: ExactDense, source: _Source) -> float:
+def _reach(sums: ExactDense, source: _Levels) -> float:
     """Return how far from 0 any partial sum of any neuron can get."""
     largest = max(abs(value) for value in source.level_value)
     weights = sums.centre.double()[sums.weight_index]

@@ -7,6 +7,7 @@ centres, one codebook for the whole network (Baluja et al. 2018).
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import tomllib
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ __all__ = [
     "InputSettings",
     "NetworkSettings",
     "TrainingSettings",
+    "format_experiment",
     "load_experiment",
 ]
 
@@ -50,7 +52,7 @@ class NetworkSettings:
     thresholds.
     """
 
-    hidden: tuple[int, ...] = field(default=(32,), metadata={"least": 1})
+    hidden: tuple[int, ...] = field(default=(32,), metadata={"least": 1, "greatest": 65_536})
     activation: Literal["tanhd", "relud"] = "tanhd"
     levels: int = field(default=32, metadata={"least": 2, "greatest": 256})
     batch_norm: bool = False
@@ -61,12 +63,13 @@ class NetworkSettings:
 class CodebookSettings:
     """The values that weights may take.
 
-    ``kmeans``: the centres of exact one-dimensional k-means. ``grid``: a step times the integers
+    ``kmeans``: the centres of exact one-dimensional k-means, rounded to an integer grid from -2047
+    to 2047. ``grid``: a step times the integers
     around 0, for an odd size. ``scope``: what shares a codebook.
     """
 
     kind: Literal["kmeans", "grid"] = "kmeans"
-    size: int = field(default=101, metadata={"least": 2, "greatest": 65_536})
+    size: int = field(default=101, metadata={"least": 2, "greatest": 4_095})
     scope: Literal["network", "layer"] = "network"
 
 
@@ -83,10 +86,10 @@ class TrainingSettings:
 
     seed: int = field(default=0, metadata={"least": 0, "greatest": 2**63 - 1})
     steps: int = field(default=2000, metadata={"least": 1})
-    batch_size: int = field(default=64, metadata={"least": 2})
-    learning_rate: float = field(default=0.01, metadata={"least": 0.0})
+    batch_size: int = field(default=64, metadata={"least": 2, "greatest": 65_536})
+    learning_rate: float = field(default=0.01, metadata={"least": 0.0, "greatest": 1.0})
     label_smoothing: float = field(default=0.2, metadata={"least": 0.0, "greatest": 1.0})
-    noise: float = field(default=0.0, metadata={"least": 0.0})
+    noise: float = field(default=0.0, metadata={"least": 0.0, "greatest": 1e6})
     cluster_every: int = field(default=100, metadata={"least": 0})
     cluster_from: float = field(default=0.2, metadata={"least": 0.0, "greatest": 1.0})
     straight_through_from: float = field(default=0.6, metadata={"least": 0.0, "greatest": 1.0})
@@ -153,6 +156,17 @@ def load_experiment(path: Path) -> Experiment:
             raise UserError(f"{path}: {name} must be a section: write [{name}] above its keys.")
         sections[name] = _section(hints[name], name, entries, path)
     return Experiment(**sections)
+
+
+def format_experiment(experiment: Experiment) -> str:
+    """Return the TOML text that :func:`load_experiment` reads ``experiment`` from, every key."""
+    lines = []
+    for name, section in dataclasses.asdict(experiment).items():
+        lines.append(f"[{name}]")
+        # JSON writes our texts, numbers, truth values and lists of integers as TOML does.
+        lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+        lines.append("")
+    return "\n".join(lines)
 
 
 def _section(kind: type[Any], name: str, entries: dict[str, Any], path: Path) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import count
 
 import numpy as np
 import torch
@@ -91,9 +90,12 @@ def train(
         if progress is not None:
             progress(step + 1, settings.steps)
     if discretized:
-        for layer, codebook in list(_fit(layers, experiment)):
-            layer.fix_codebook(layer.codebook or codebook)
-            layer.cluster(layer.codebook or codebook)
+        if fix_at >= settings.steps:
+            for layer, codebook in list(_fit(layers, experiment)):
+                layer.fix_codebook(codebook)
+        for layer in layers:
+            assert layer.codebook is not None, "it was fixed at fix_at, or just now"
+            layer.cluster(layer.codebook)
     return module.eval()
 
 
@@ -110,7 +112,7 @@ def _batches(
     """Yield noisy features and classes, drawn with replacement, without end."""
     generator = torch.Generator().manual_seed(settings.seed)
     classes = torch.from_numpy(dataset.train_classes)
-    for _ in count():
+    while True:
         chosen = torch.randint(len(features), (settings.batch_size,), generator=generator)
         x = features[chosen]
         if settings.noise:

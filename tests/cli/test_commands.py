@@ -135,7 +135,7 @@ def test_train_writes_the_network_and_its_result(tmp_path: Path, capsys: Capsys)
     ]
     assert answer.result["network"] == str(out / "network.safetensors")
     assert {path.name for path in out.iterdir()} == {
-        *("network.safetensors", "experiment.json", "training.json"),
+        *("network.safetensors", "experiment.toml", "training.json"),
     }
     assert [path.name for path in out.parent.iterdir()] == ["out"], "nothing is left of the stage"
     steps = [f"{n} of 8 steps" for n in (2, 4, 6, 8)]

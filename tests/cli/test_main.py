@@ -151,7 +151,7 @@ def test_an_interrupt_leaves_nothing_behind(number: signal.Signals, tmp_path: Pa
         "import signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from nomul.cli.main import main\n"
-        "sys.exit(main(sys.argv[1:]))\n"
+        "sys.exit(main())\n"
     )
     command = [sys.executable, "-c", script, "train", str(experiment), "--out"]
     with subprocess.Popen(

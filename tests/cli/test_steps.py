@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nomul.cli import steps
 from nomul.cli.steps import evaluate_network, simulate_network, train_into, write_verilog
-from nomul.network import Network, UserError, memory_account
+from nomul.network import CheckFailed, Network, UserError, memory_account
 from nomul.network.model import OutputKind
 from nomul.sim import runner
 from nomul.sim.golden import evaluate
@@ -59,11 +60,23 @@ def test_training_leaves_files_that_tell_the_same(tmp_path: Path) -> None:
     assert result["memory_bits"] == memory_account(network).total
     assert result["memory_bits_float"] == 32 * (64 * 4 + 4 + 4 * 10 + 10)
     assert result["seconds"] > 0
-    settings = json.loads((out / "experiment.json").read_text())
-    assert settings["network"]["hidden"] == [4]
-    assert settings["training"]["steps"] == 8
-    assert settings["hardware"] == {"board": "icebreaker"}
+    assert load_experiment(out / "experiment.toml") == experiment
     assert [layer.fan_in().max() for layer in network.layers] <= [3, 4]
+
+
+def test_a_mismatch_of_pytorch_is_a_failed_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def first_two_are_wrong(network: Network, features: NDArray[np.float64]) -> NDArray[np.int64]:
+        classes = evaluate(network, features)
+        classes[:2] = (classes[:2] + 1) % 10
+        return classes
+
+    monkeypatch.setattr("nomul.cli.steps.evaluate", first_two_are_wrong)
+    with pytest.raises(CheckFailed) as caught:
+        train_into(load_experiment(write_experiment(tmp_path)), tmp_path / "out")
+    assert str(caught.value) == ("PyTorch and the golden model differ on 2 of 360 test samples.")
+    assert not (tmp_path / "out").exists()
 
 
 def test_training_again_gives_the_same_network(tmp_path: Path) -> None:

@@ -99,14 +99,22 @@ def test_a_folder_appears_with_its_files(tmp_path: Path) -> None:
 
 def test_a_folder_keeps_what_is_not_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "results"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "sub" / "old").touch()
+    folder.mkdir()
+    (folder / "a").write_text("old")
     (folder / "other").write_text("kept")
     with staged_folder(folder) as stage:
-        (stage / "sub").mkdir()
-        (stage / "sub" / "new").touch()
-    assert names(folder / "sub") == ["new"]
+        (stage / "a").write_text("new")
+    assert (folder / "a").read_text() == "new"
     assert (folder / "other").read_text() == "kept"
+
+
+def test_a_folder_of_the_user_is_not_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    (folder / "a" / "mine").mkdir(parents=True)
+    with pytest.raises(UserError) as refused, staged_folder(folder) as stage:
+        (stage / "a").write_text("new")
+    assert str(refused.value) == f"Cannot write into {folder}: Is a directory."
+    assert names(folder / "a") == ["mine"]
 
 
 def test_an_interrupted_block_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
@@ -133,5 +141,5 @@ def test_a_file_cannot_be_written_into_as_a_folder(tmp_path: Path) -> None:
     folder.write_text("a file")
     with pytest.raises(UserError) as refused, staged_folder(folder):
         pass
-    assert str(refused.value) == f"Cannot write into {folder}: File exists."
+    assert str(refused.value) == f"Cannot write into {folder}: it is not a folder."
     assert names(tmp_path) == ["results"]
