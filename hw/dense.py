@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -220,6 +221,10 @@ def _reaches(value: Value, bound: int) -> Value:
     flipped = bound + (1 << (width - 1))
     bits = [*value[:-1], ~value[-1]]
     reaches: Value = Const(1, 1)
-    for index, bit in enumerate(bits):
-        reaches = bit & reaches if flipped >> index & 1 else bit | reaches
+    start = 0
+    for is_one, run in itertools.groupby(range(width), lambda index: flipped >> index & 1):
+        end = start + len(list(run))
+        equal = Cat(bits[start:end])
+        reaches = equal.all() & reaches if is_one else equal.any() | reaches
+        start = end
     return reaches

@@ -21,7 +21,9 @@ __all__ = ["emit"]
 _SCRIPT = """
 read_rtlil top.il
 proc
-opt
+opt_expr
+opt_clean
+opt_dff
 opt_clean -purge
 memory_collect
 rename -enumerate -pattern table_% t:$pmux

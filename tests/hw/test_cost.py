@@ -27,7 +27,7 @@ def with_thresholds(layer: Dense, *thresholds: int) -> Dense:
 
 def test_a_wire_costs_its_registers_alone() -> None:
     # Two bits behind the tree and two behind the subtraction, which there is none of.
-    assert count(dense([WIRE], [[0]])) == {"input_bits": 2, "register_bits": 4, "lone_bits": 4}
+    assert count(dense([WIRE], [[0]])) == {"input_bits": 2, "register_bits": 4, "waiting_bits": 4}
 
 
 def test_all_products_zero_cost_nothing() -> None:
@@ -54,19 +54,19 @@ def test_a_bit_of_a_table_takes_more_luts_with_more_levels(n_levels: int, n_luts
 
 def test_narrow_adders_are_gates_and_wide_ones_chains() -> None:
     narrow = count(dense([list(range(8))], [[0, 0]]))  # 3 bits and 3 bits make 4
-    assert (narrow["gate_bits"], narrow.get("chains", 0)) == (4, 0)
+    assert (narrow["gate_luts"], narrow["adders"], narrow.get("chain_bits", 0)) == (5, 1, 0)
     wide = count(dense([list(range(16))], [[0, 0]]))  # 4 bits and 4 bits make 5
-    assert (wide["chain_bits"], wide["chains"], wide.get("gate_bits", 0)) == (5, 1, 0)
+    assert (wide["chain_bits"], wide["adders"], wide.get("gate_luts", 0)) == (5, 1, 0)
 
 
 def test_operands_that_do_not_overlap_need_no_adder() -> None:
     parts = count(dense([WIRE, [0, 4, 8, 12]], [[0, 1]]))
-    assert not parts.keys() & {"gate_bits", "chain_bits", "chains"}
+    assert not parts.keys() & {"gate_luts", "chain_bits", "adders"}
 
 
 def test_two_signs_need_one_subtraction() -> None:
     parts = count(dense([WIRE, [0, -1, -2, -3]], [[0, 1]]))
-    assert (parts["chains"], parts["chain_bits"]) == (1, 3)
+    assert (parts["adders"], parts["chain_bits"]) == (1, 3)
 
 
 def test_thresholds_that_are_always_or_never_reached_cost_nothing() -> None:
@@ -82,7 +82,7 @@ def test_an_arg_max_has_one_match_less_than_values() -> None:
     layers = count_parts(network_of(network.layers[0]))["register_bits"]
     parts = count_parts(network)
     width = accumulator_width(network.layers[0])
-    assert parts["match_bits"] == 6 * (2 * width + 3)
+    assert parts["arg_max_bits"] == 6 * (2 * width + 3)
     # Four, two and one entry stay; in the first round one of them has no match.
     assert parts["register_bits"] - layers == (4 + 2 + 1) * (width + 3)
 

@@ -27,7 +27,7 @@ def priced(folder: Path, monkeypatch: pytest.MonkeyPatch, **prices: dict[str, fl
     """Let the estimates use these prices, and 0 for all else."""
     nothing = {
         **{figure: dict.fromkeys(KINDS, 0.0) for figure in FIGURES},
-        "period_ns": {"constant": 1.0, "widest_sum": 0.0},
+        "period_ns": {"link": 1.0, "widest_sum": 0.0},
     }
     own = {figure: nothing[figure] | prices.get(figure, {}) for figure in nothing}
     (folder / "ice40_costs.json").write_text(json.dumps(dict.fromkeys(DEVICES, own)))
@@ -41,11 +41,11 @@ def test_figures_are_parts_times_prices(tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch,
         lut4={"link": 200.0, "input_bits": 0.5},
         ff={"register_bits": 1.0},
-        logic_cells={"link": 10.25, "lone_bits": 2.0},
-        period_ns={"constant": 20.0, "widest_sum": 0.5},
+        logic_cells={"link": 10.25, "waiting_bits": 2.0},
+        period_ns={"link": 20.0, "widest_sum": 0.5},
     )
     assert asdict(estimate(NETWORK, find_device("up5k"))) == {
-        "logic_cells": round(10.25 + 2 * parts["lone_bits"]),
+        "logic_cells": round(10.25 + 2 * parts["waiting_bits"]),
         "lut4": 200 + 6,
         "ff": parts["register_bits"],
         "bram": 0,
@@ -74,16 +74,18 @@ def costs() -> dict[str, Any]:
 def test_every_part_has_a_price_on_every_device(name: str) -> None:
     own = costs()[name]
     for figure in FIGURES:
-        assert tuple(own[figure]) == KINDS
+        assert set(own[figure]) <= set(KINDS)
         assert all(price >= 0 for price in own[figure].values())
-    assert own["period_ns"]["constant"] > 0
+    priced_kinds = {kind for figure in FIGURES for kind in own[figure]}
+    assert priced_kinds == set(KINDS)
+    assert own["period_ns"]["link"] > 0
     assert own["period_ns"]["widest_sum"] >= 0
 
 
 @pytest.mark.parametrize("figure", [*FIGURES, "period_ns"])
 @pytest.mark.parametrize("name", DEVICES)
 def test_the_errors_on_held_out_networks_are_below_a_sixth(name: str, figure: str) -> None:
-    errors = costs()[name][f"{figure}_error_held_out"]
+    errors = costs()[name][f"{figure}_errors_held_out"]
     assert len(errors) >= 4
     assert all(abs(error) < 1 / 6 for error in errors)
 
