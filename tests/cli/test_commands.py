@@ -114,14 +114,16 @@ def test_hardware_that_answers_something_else_is_a_failed_check(
         return text.replace(net, f"{net}  wire [3:0] right;\n  assign o__payload = ~right;\n", 1)
 
     monkeypatch.setattr(verilog, "emit", wrong)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     network = Network.load(digits_network(tmp_path))
     answer = run(capsys, "simulate", tmp_path / "network.safetensors", "--samples", 8, "--json")
     assert answer.exit_code == 1
     assert answer.result["mismatches"] == 8
     first = int(evaluate(network, load_dataset("digits").test_features[:1])[0])
+    (kept,) = tmp_path.glob("nomul-simulation-*")
     assert answer.sentence == (
         "The hardware differs from the golden model: without stalls, sample 0: "
-        f"expected {first}, got {first ^ 15}."
+        f"expected {first}, got {first ^ 15} ({kept} has the simulation)."
     )
 
 
