@@ -65,6 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return UserError.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         # Python flushes standard output once more on its way out: let it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -21,8 +21,11 @@ def staged_file(path: Path) -> Iterator[Path]:
     Raises
     ------
     UserError
-        If the folder of ``path`` cannot be created or written.
+        If ``path`` is there and no regular file, or its folder cannot be created or written.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"Cannot write {path}: it is there and no regular file.")
+    path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)

@@ -11,6 +11,7 @@ from nomul.cli import main as module
 from nomul.cli.commands import COMMANDS
 from nomul.network import CheckFailed, UserError
 from tests.cli.helpers import TINY, Answer, digits_network, run, run_process, write_experiment
+from tests.networks import random_network
 
 KNOWN = "build, demo, estimate, evaluate, simulate, train, verilog"
 
@@ -172,3 +173,26 @@ def test_an_interrupt_leaves_nothing_behind(number: signal.Signals, tmp_path: Pa
     assert errors.splitlines()[-1] == sentence
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == [experiment]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    network = tmp_path / "network.safetensors"
+    random_network((2, 2), (2,)).save(network)
+    command = [sys.executable, "-m", "nomul.cli.main", "estimate", str(network)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 0)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    network = tmp_path / "network.safetensors"
+    random_network((2, 2), (2,)).save(network)
+    command = [sys.executable, "-m", "nomul.cli.main", "estimate", str(network)]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (result.returncode, result.stderr) == (
+        2,
+        b"nomul: The system refused: No space left on device.\n",
+    )

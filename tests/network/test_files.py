@@ -81,7 +81,7 @@ def test_a_folder_cannot_be_written_as_a_file(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(UserError) as refused:
         write_complete(path, "")
-    assert str(refused.value) == f"Cannot write {path}: Is a directory."
+    assert str(refused.value) == f"Cannot write {path}: it is there and no regular file."
     assert names(tmp_path) == ["folder"]
 
 

@@ -65,7 +65,8 @@ def test_without_a_codebook_a_layer_is_linear() -> None:
 def test_a_masked_weight_does_not_count() -> None:
     layer = layer_of([[1.0, 2.0], [3.0, 4.0]])
     layer.mask.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
-    assert (layer(torch.ones(1, 2)) - layer.bias).tolist() == [[1.0, 4.0]]
+    layer.bias.data.zero_()
+    assert layer(torch.ones(1, 2)).tolist() == [[1.0, 4.0]]
     assert layer.used_weights().tolist() == [1.0, 4.0]
     assert layer.used_weights().dtype == np.float64
 
