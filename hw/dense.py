@@ -52,13 +52,13 @@ class UnrolledDense(wiring.Component):
         self.layer = layer
         self._sums = neuron_sums(layer)
         self._n_tree_stages = layer_tree_stages(self._sums)
-        self._input_width = level_width(layer.n_levels_in)
         result: Shape = (
             signed(accumulator_width(layer))
             if layer.n_levels is None
             else unsigned(level_width(layer.n_levels))
         )
-        levels = data.ArrayLayout(unsigned(self._input_width), layer.n_inputs)
+        level = unsigned(level_width(layer.n_levels_in))
+        levels = data.ArrayLayout(level, layer.n_inputs)
         results = data.ArrayLayout(result, layer.n_outputs)
         super().__init__({"i": In(stream.Signature(levels)), "o": Out(stream.Signature(results))})
 
