@@ -100,11 +100,11 @@ def _header(hardware: Unrolled) -> str:
 
 
 def _thresholds(network: Network) -> str:
-    """Return the line that tells how a feature becomes a level, where one line can."""
+    """Return the line that tells, to the bit, how a feature becomes a level, where one can."""
     thresholds = network.input.thresholds
     if thresholds.ndim > 1:
         return ""
-    values = ", ".join(f"{threshold:.6g}" for threshold in thresholds)
+    values = ", ".join(map(repr, thresholds.tolist()))
     return f"// A level is how many of these thresholds its feature reaches: {values}.\n"
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nomul.network.errors import InvalidNetwork
-from nomul.network.rules import INPUT_NAME, Document, check, layer_name
+from nomul.network.rules import INPUT_NAME, TENSOR_DTYPES, Document, check, layer_name
 
 __all__ = ["Dense", "Input", "Network", "Output", "OutputKind"]
 
@@ -93,15 +93,7 @@ class Dense:
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Return the tensors that the layer has, by name."""
-        names = (
-            "weight_index",
-            "product_table",
-            "bias",
-            "thresholds",
-            "level_value",
-            "centre",
-        )
-        found = {name: getattr(self, name) for name in names}
+        found = {name: getattr(self, name) for name in TENSOR_DTYPES}
         return {name: tensor for name, tensor in found.items() if tensor is not None}
 
     @property

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nomul.network.errors import InvalidNetwork, unknown_name
 
-__all__ = ["INPUT_NAME", "RULES", "Document", "check", "layer_name"]
+__all__ = ["INPUT_NAME", "RULES", "TENSOR_DTYPES", "Document", "check", "layer_name"]
 
 INPUT_NAME = "input"
 LEVELS_MAX = 256

@@ -210,3 +210,11 @@ def test_another_simulator_agrees(case: str, tmp_path: Path) -> None:
     if "icarus" not in available_simulators():
         pytest.skip("icarus is not installed")
     check((NETWORKS | MORE_NETWORKS)[case], tmp_path, "icarus")
+
+
+def test_the_header_gives_the_input_thresholds_to_the_bit() -> None:
+    layer = random_network((1, 1), (3,)).layers[0]
+    thresholds = np.array([1 / 3, 16 / 7])
+    text = emit(Unrolled(Network(Input((1,), thresholds), (layer,))))
+    (line,) = re.findall(r"^// A level is how many of these .*: (.*)\.$", text, re.MULTILINE)
+    assert [float(value) for value in line.split(", ")] == thresholds.tolist()
