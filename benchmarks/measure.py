@@ -40,7 +40,7 @@ def accuracy_rows(name: str, experiment: Experiment) -> tuple[list[str], Network
         module = exact(train(seeded, dataset, discretized=True))
         seconds.append(time.perf_counter() - started)
         answers.append(accuracy(module, dataset))
-        networks.append(lower(module))
+        networks.append(lower(module, dataset.test_features.shape[1:]))
         print(name, seed, twins[-1], answers[-1], file=sys.stderr)
     return [
         f"| {name} | {_mean(twins)} | {_mean(answers)} | "
@@ -73,7 +73,7 @@ def main() -> None:
     demo = load_experiment(Path("examples/digits.toml"))
     demo_rows, small = accuracy_rows("examples/digits.toml", demo)
     paper_rows, large = accuracy_rows("defaults: 64-32-10, 32 levels, 101 centres", Experiment())
-    features = np.tile(load_dataset("digits").test_features, (50, 1))
+    features = np.tile(load_dataset("digits").test_features[:], (50, 1))
     rates = {
         name: len(features) / median_seconds(partial(evaluate, network, features))
         for name, network in (("examples/digits.toml", small), ("defaults", large))

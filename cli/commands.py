@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nomul.cli.arguments import data_argument, network_argument, out_argument
+
 __all__ = ["COMMANDS", "Command"]
 
 
@@ -48,44 +50,90 @@ def _print(result: dict[str, Any], options: Namespace) -> None:
         print(f"{key:<{width}}  {value}")
 
 
-def _network_argument(parser: ArgumentParser) -> None:
-    parser.add_argument("network", metavar="NETWORK", type=Path, help="network file")
-
-
-def _data_argument(parser: ArgumentParser) -> None:
-    parser.add_argument("--data", default="digits", help="data set (default: digits)")
-
-
-def _out_argument(parser: ArgumentParser) -> None:
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for results")
-
-
 def _train_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("experiment", metavar="EXPERIMENT.toml", type=Path, help="what to train")
-    _out_argument(parser)
+    out_argument(parser)
 
 
 def _train(options: Namespace) -> int:
     from nomul.boards.catalog import find_board
-    from nomul.cli.steps import train_into
+    from nomul.cli.training import remove_checkpoints, say_notes, train_into
     from nomul.network.files import staged_folder
-    from nomul.train.experiment import load_experiment
+    from nomul.train.experiment_file import load_experiment
+    from nomul.train.parallel import process_group, rank
 
     experiment = load_experiment(options.experiment)
     find_board(experiment.hardware.board)
-    with staged_folder(options.out) as stage:
-        result = train_into(experiment, stage)
-    _print(result | {"network": str(options.out / "network.safetensors")}, options)
+    with process_group():
+        is_first = rank() == 0
+        if is_first:
+            say_notes([experiment])
+        with staged_folder(options.out) as stage:
+            result = train_into(experiment, stage, options.out)
+        if is_first:
+            remove_checkpoints(options.out)
+            _print(result | {"network": str(options.out / "network.safetensors")}, options)
+    return 0
+
+
+def _results_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "experiments", metavar="EXPERIMENT.toml", type=Path, nargs="+", help="what to measure"
+    )
+    parser.add_argument(
+        "--seeds", metavar="N", type=int, default=3, help="seeds 0..N-1 (default: 3)"
+    )
+    parser.add_argument(
+        "--docs",
+        metavar="DIR",
+        type=Path,
+        default=Path("docs"),
+        help="folder of results.md and results.json (default: docs)",
+    )
+
+
+def _results(options: Namespace) -> int:
+    from dataclasses import asdict
+
+    from nomul.cli.results import add_results, results_page
+
+    rows = add_results(options.experiments, options.seeds, options.docs)
+    if options.json:
+        print(json.dumps({"rows": [asdict(row) for row in rows]}))
+    else:
+        print(results_page(rows, with_curves=False), end="")
+    return 0
+
+
+def _encode_arguments(parser: ArgumentParser) -> None:
+    network_argument(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", type=Path, required=True, help="encoded file to write"
+    )
+
+
+def _encode(options: Namespace) -> int:
+    from nomul.network import Network
+    from nomul.network.encoded import write_encoded
+
+    network, n_bytes = Network.load(options.network), options.network.stat().st_size
+    write_encoded(network.document(), options.output)
+    result = {
+        "encoded": str(options.output),
+        "bytes": n_bytes,
+        "encoded_bytes": options.output.stat().st_size,
+    }
+    _print(result, options)
     return 0
 
 
 def _evaluate_arguments(parser: ArgumentParser) -> None:
-    _network_argument(parser)
-    _data_argument(parser)
+    network_argument(parser)
+    data_argument(parser)
 
 
 def _evaluate(options: Namespace) -> int:
-    from nomul.cli.steps import evaluate_network
+    from nomul.cli.evaluation import evaluate_network
     from nomul.network import Network
     from nomul.train.data import load_dataset
 
@@ -97,7 +145,7 @@ def _evaluate(options: Namespace) -> int:
 def _estimate_arguments(parser: ArgumentParser) -> None:
     from nomul.hw.devices import DEVICES
 
-    _network_argument(parser)
+    network_argument(parser)
     names = ", ".join(DEVICES)
     parser.add_argument("--device", default="up5k", help=f"FPGA: {names} (default: up5k)")
 
@@ -115,7 +163,7 @@ def _estimate(options: Namespace) -> int:
 
 
 def _verilog_arguments(parser: ArgumentParser) -> None:
-    _network_argument(parser)
+    network_argument(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, required=True, help="Verilog file to write"
     )
@@ -132,8 +180,8 @@ def _verilog(options: Namespace) -> int:
 
 
 def _simulate_arguments(parser: ArgumentParser) -> None:
-    _network_argument(parser)
-    _data_argument(parser)
+    network_argument(parser)
+    data_argument(parser)
     parser.add_argument(
         "--samples", metavar="N", type=int, help="how many test samples (default: all)"
     )
@@ -159,10 +207,10 @@ def _simulate(options: Namespace) -> int:
 def _build_arguments(parser: ArgumentParser) -> None:
     from nomul.boards.catalog import BOARDS
 
-    _network_argument(parser)
+    network_argument(parser)
     names = ", ".join(BOARDS)
     parser.add_argument("--board", default="icebreaker", help=f"{names} (default: icebreaker)")
-    _out_argument(parser)
+    out_argument(parser)
 
 
 def _build(options: Namespace) -> int:
@@ -175,13 +223,9 @@ def _build(options: Namespace) -> int:
     return 0
 
 
-def _demo_arguments(parser: ArgumentParser) -> None:
-    _train_arguments(parser)
-
-
 def _demo(options: Namespace) -> int:
     from nomul.cli.demo import demo
-    from nomul.train.experiment import load_experiment
+    from nomul.train.experiment_file import load_experiment
 
     report, summary = demo(load_experiment(options.experiment), options.out)
     print(json.dumps(summary) if options.json else report)
@@ -194,6 +238,18 @@ COMMANDS: dict[str, Command] = {
         "nomul train examples/digits.toml --out runs/digits",
         _train_arguments,
         _train,
+    ),
+    "results": Command(
+        "Train experiments and variants over seeds beside float twins, and write docs/results.md.",
+        "nomul results examples/digits.toml --seeds 3",
+        _results_arguments,
+        _results,
+    ),
+    "encode": Command(
+        "Write a network file in its entropy-coded form, which every command reads as well.",
+        "nomul encode runs/digits/network.safetensors -o digits.encoded",
+        _encode_arguments,
+        _encode,
     ),
     "evaluate": Command(
         "Evaluate a network on a data set's test part with the golden model.",
@@ -228,7 +284,7 @@ COMMANDS: dict[str, Command] = {
     "demo": Command(
         "Take an experiment the whole way, from training to bitstream, with every check.",
         "nomul demo examples/digits.toml --out runs/digits",
-        _demo_arguments,
+        _train_arguments,
         _demo,
     ),
 }

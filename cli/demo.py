@@ -9,12 +9,14 @@ from typing import Any
 
 from nomul.boards.build import find_tools
 from nomul.boards.catalog import Board, find_board
-from nomul.cli.steps import build_network, say, simulate_network, train_into
-from nomul.network import CheckFailed, Network
+from nomul.cli.steps import build_network, say, simulate_network
+from nomul.cli.training import experiment_data, say_notes, train_into
+from nomul.hw.chain import dense_chain
+from nomul.network import CheckFailed, Network, UserError
 from nomul.network.files import staged_folder, write_complete
 from nomul.sim.runner import check_simulator
-from nomul.train.data import load_dataset
 from nomul.train.experiment import Experiment
+from nomul.train.layer_settings import DenseSettings, DropoutSettings
 
 __all__ = ["demo"]
 
@@ -30,13 +32,16 @@ def demo(experiment: Experiment, out: Path) -> tuple[str, dict[str, Any]]:
     Raises
     ------
     UserError
-        If a tool is missing or the network does not fit the board.
+        If the network is not of dense layers that name a class, a tool is missing, or the network
+        does not fit the board.
     CheckFailed
         If PyTorch, golden model and hardware are not equal. ``out`` then stays as it was.
     """
     board = find_board(experiment.hardware.board)
+    _check_that_hardware_is_generated(experiment)
     check_simulator("verilator")
     find_tools()
+    say_notes([experiment])
     seconds: dict[str, float] = {}
     with staged_folder(out) as stage:
         say(f"1/3 Training on {experiment.data.name}, the float twin first")
@@ -46,9 +51,8 @@ def demo(experiment: Experiment, out: Path) -> tuple[str, dict[str, Any]]:
 
         say("2/3 Simulating the Verilog on the whole test set, with random stalls")
         started = time.perf_counter()
-        simulation, first = simulate_network(
-            network, load_dataset(experiment.data.name), None, "verilator"
-        )
+        dataset = experiment_data(experiment)
+        simulation, first = simulate_network(network, dataset, None, "verilator")
         seconds["simulate"] = round(time.perf_counter() - started, 2)
         if first is not None:
             raise CheckFailed(f"The hardware differs from the golden model: {first}.")
@@ -70,8 +74,22 @@ def demo(experiment: Experiment, out: Path) -> tuple[str, dict[str, Any]]:
     return _report(network, board, summary, out), summary
 
 
+def _check_that_hardware_is_generated(experiment: Experiment) -> None:
+    """Refuse before the training what the network file would be refused for after it."""
+    network = experiment.network
+    layers = (*network.layers, *filter(None, [network.output]))
+    if network.task != "classify" or not all(
+        isinstance(layer, DenseSettings | DropoutSettings) for layer in layers
+    ):
+        raise UserError(
+            "The demo goes as far as hardware, which is generated for chains of dense layers so "
+            "far, and shows how many classes are right: train this experiment with `nomul train`."
+        )
+
+
 def _report(network: Network, board: Board, summary: dict[str, Any], out: Path) -> str:
-    shape = " - ".join(str(n) for n in (network.n_inputs, *(x.n_outputs for x in network.layers)))
+    counts = network.n_inputs, *(layer.n_outputs for layer in dense_chain(network))
+    shape = " - ".join(map(str, counts))
     s = summary
     rows = [
         (

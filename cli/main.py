@@ -28,7 +28,10 @@ EXTRA_OF_PACKAGE = {
     "amaranth_boards": "build",
     "cocotb": "build",
     "cocotb_tools": "build",
+    "constriction": "encode",
     "kmeans1d": "train",
+    "matplotlib": "dev",
+    "PIL": "train",
     "torch": "train",
 }
 """Which of our extras installs what a step imports."""
@@ -77,7 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         return UserError.exit_code
     except KeyboardInterrupt:
         print(
-            "nomul: Interrupted before the end: no result was written; run the same command again.",
+            "nomul: Interrupted before the end: nothing incomplete was written; run the same "
+            "command again.",
             file=sys.stderr,
         )
         return 2

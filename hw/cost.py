@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from nomul.hw.chain import dense_chain
 from nomul.hw.sums import (
     NARROW_WIDTH,
     Constant,
@@ -50,16 +51,17 @@ def count_parts(network: Network) -> dict[str, int]:
     parts: Counter[str] = Counter(
         link=1, input_bits=network.n_inputs * level_width(network.input.n_levels)
     )
-    for layer in network.layers:
+    layers = dense_chain(network)
+    for layer in layers:
         _count_layer(layer, parts)
     if network.output.kind == "class":
-        _count_arg_max(accumulator_width(network.layers[-1]), network.n_outputs, parts)
+        _count_arg_max(accumulator_width(layers[-1]), network.n_outputs, parts)
     return {kind: parts[kind] for kind in KINDS}
 
 
 def widest_sum(network: Network) -> int:
     """Return the bits of the widest accumulator: the longest carry chain."""
-    return max(accumulator_width(layer) for layer in network.layers)
+    return max(accumulator_width(layer) for layer in dense_chain(network))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 from nomul.hw.argmax import ArgMax
+from nomul.hw.chain import dense_chain
 from nomul.hw.dense import UnrolledDense
 from nomul.network import Network
 
@@ -23,7 +24,7 @@ class Unrolled(wiring.Component):
     Parameters
     ----------
     network
-        What to build.
+        What to build: a chain of dense layers.
 
     Members
     -------
@@ -38,10 +39,17 @@ class Unrolled(wiring.Component):
     i: Any
     o: Any
 
+    def __new__(cls, network: Network) -> Unrolled:
+        # Refused before there is an object: Amaranth warns of each that is made and not elaborated.
+        dense_chain(network)
+        unrolled: Unrolled = super().__new__(cls, src_loc_at=1)
+        return unrolled
+
     def __init__(self, network: Network) -> None:
+        layers = dense_chain(network)
         self.network = network
         self.stages: dict[str, UnrolledDense | ArgMax] = {
-            f"layer_{number}": UnrolledDense(layer) for number, layer in enumerate(network.layers)
+            f"layer_{number}": UnrolledDense(layer) for number, layer in enumerate(layers)
         }
         if network.output.kind == "class":
             values = self._last.o.payload.shape()

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from amaranth.back import rtlil
 from amaranth.lib import data
 
+from nomul.hw.chain import dense_chain
 from nomul.hw.dense import UnrolledDense
 from nomul.hw.netlist import verilog_multipliers
 from nomul.hw.tools import ToolFailed, run_tool
@@ -77,7 +78,8 @@ def emit(hardware: Unrolled, name: str = "top") -> str:
 
 def _header(hardware: Unrolled) -> str:
     network = hardware.network
-    shape = " - ".join(str(n) for n in (network.n_inputs, *(x.n_outputs for x in network.layers)))
+    sizes = [network.n_inputs, *(layer.n_outputs for layer in dense_chain(network))]
+    shape = " - ".join(map(str, sizes))
     width = level_width(network.input.n_levels)
     output = hardware.o.payload.shape()
     if isinstance(output, data.ArrayLayout):
@@ -105,6 +107,10 @@ def _thresholds(network: Network) -> str:
     if thresholds.ndim > 1:
         return ""
     values = ", ".join(map(repr, thresholds.tolist()))
+    if network.input.encoding == "thermometer":
+        return (
+            f"// A feature is a bit for each of these thresholds, 1 if it is reached: {values}.\n"
+        )
     return f"// A level is how many of these thresholds its feature reaches: {values}.\n"
 
 

@@ -12,13 +12,22 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from nomul.network.document import Document
 from nomul.network.errors import InvalidNetwork
 from nomul.network.files import write_complete
-from nomul.network.rules import Document
 
-__all__ = ["FORMAT", "VERSION", "read_document", "write_document"]
+__all__ = [
+    "ENCODED_FORMAT",
+    "FORMAT",
+    "VERSION",
+    "digest",
+    "read_document",
+    "reproducible",
+    "write_document",
+]
 
 FORMAT = "nomul-network"
+ENCODED_FORMAT = "nomul-network-encoded"
 VERSION = "1"
 
 
@@ -35,10 +44,10 @@ def write_document(document: Document, path: Path) -> None:
         "format": FORMAT,
         "version": VERSION,
         "network": text,
-        "sha256": _digest(text, document.tensors),
+        "sha256": digest(text, document.tensors),
     }
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in document.tensors.items()}
-    write_complete(path, _reproducible(save(tensors, metadata=metadata)))
+    write_complete(path, reproducible(save(tensors, metadata=metadata)))
 
 
 def read_document(path: Path) -> Document:
@@ -54,14 +63,20 @@ def read_document(path: Path) -> Document:
     try:
         with safe_open(path, framework="numpy") as archive:
             metadata = archive.metadata() or {}
-            _check_version(metadata, path)
+            is_encoded = metadata.get("format") == ENCODED_FORMAT
+            if not is_encoded:
+                _check_version(metadata, path)
             tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidNetwork(
             f"{path} is truncated or no network file: it cannot be read as safetensors ({error})."
         ) from error
+    if is_encoded:
+        from nomul.network.encoded import read_encoded
+
+        return read_encoded(path)
     text = metadata["network"]
-    if "sha256" in metadata and metadata["sha256"] != _digest(text, tensors):
+    if "sha256" in metadata and metadata["sha256"] != digest(text, tensors):
         raise InvalidNetwork(
             f"{path} was altered after it was written: its content does not match its checksum; "
             "get a fresh copy or train again."
@@ -73,7 +88,7 @@ def read_document(path: Path) -> Document:
     return Document(description, tensors)
 
 
-def _reproducible(content: bytes) -> bytes:
+def reproducible(content: bytes) -> bytes:
     """Return a safetensors file with its metadata in order: the library writes it in any."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
@@ -97,11 +112,11 @@ def _check_version(metadata: dict[str, str], path: Path) -> None:
         )
 
 
-def _digest(text: str, tensors: dict[str, NDArray[Any]]) -> str:
+def digest(text: str, tensors: dict[str, NDArray[Any]]) -> str:
     """SHA-256 over the description and, by name, each tensor's name, dtype, shape and bytes."""
-    digest = hashlib.sha256(text.encode())
+    hashed = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype.name} {list(tensor.shape)}".encode())
-        digest.update(np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()
+        hashed.update(f"{name} {tensor.dtype.name} {list(tensor.shape)}".encode())
+        hashed.update(np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).tobytes())
+    return hashed.hexdigest()

@@ -5,29 +5,34 @@ layer looks every product up, adds and compares (Baluja et al. 2018, section 3):
 
     accumulator[o] = bias[o] + sum over k of product_table[level[k], weight_index[o, k]]
     level[o]       = number of thresholds that are <= accumulator[o]
+
+Its kind (:mod:`nomul.network.layers`) says which levels k belong to which accumulator o.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nomul.network.bounds import Bounds, all_bounds
+from nomul.network.document import Document, document_layers
 from nomul.network.errors import InvalidNetwork
-from nomul.network.rules import INPUT_NAME, TENSOR_DTYPES, Document, check, layer_name
+from nomul.network.layers import INPUT_NAME, Layer, layer_name
+from nomul.network.rules import check, check_description
+from nomul.network.shapes import Shape, all_level_counts, all_shapes, level_shape
+from nomul.network.tensors import frozen, integers
 
-__all__ = ["Dense", "Input", "Network", "Output", "OutputKind"]
+__all__ = ["Encoding", "Input", "Network", "Output", "OutputKind"]
 
+Encoding = Literal["level", "thermometer"]
 OutputKind = Literal["class", "accumulators", "levels"]
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    copy = np.array(array, order="C")
-    copy.setflags(write=False)
-    return copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,92 +42,35 @@ class Input:
     Attributes
     ----------
     shape
-        Shape of one sample's features.
+        Shape of one sample's features: one axis; channels and width; channels, height and width;
+        or more, which only dense layers can take.
     thresholds
         float64, finite, non-decreasing along the last axis, which has one entry less than there
         are levels. The axes before it are none (shared by all features) or as many as ``shape``
         has, each equal to it or 1 (per feature, per channel).
+    encoding
+        What enters the first layer: ``"level"``, the level of each feature; or
+        ``"thermometer"``, a bit (a level of 0 or 1) for each feature and threshold, which is 1 if
+        the feature reaches it. Threshold j of channel c makes channel ``c * thresholds + j``.
     """
 
     shape: tuple[int, ...]
     thresholds: NDArray[np.float64]
+    encoding: Encoding = "level"
 
     def __post_init__(self) -> None:
-        shape = tuple(int(n) if isinstance(n, np.integer) else n for n in self.shape)
-        object.__setattr__(self, "shape", shape)
-        object.__setattr__(self, "thresholds", _frozen(self.thresholds))
+        object.__setattr__(self, "shape", integers(self.shape))
+        object.__setattr__(self, "thresholds", frozen(self.thresholds))
 
     @property
     def n_levels(self) -> int:
-        return int(self.thresholds.shape[-1]) + 1
-
-
-@dataclass(frozen=True, eq=False)
-class Dense:
-    """A layer in which every neuron sees every input.
-
-    Attributes
-    ----------
-    weight_index
-        uint8 or uint16, shape (neurons, inputs): which column of the product table.
-    product_table
-        int32, shape (levels of the source, centres): ``T[level, weight index]``.
-    bias
-        int32, shape (neurons,).
-    thresholds
-        int32, non-decreasing along the last axis: shape (levels - 1,), shared, or
-        (neurons, levels - 1). None where the accumulators themselves are the output.
-    level_value, centre
-        int32, shapes (levels of the source,) and (centres,); both or neither:
-        ``product_table == outer(level_value, centre)``.
-    source
-        Name of what feeds the layer: ``"input"`` or ``"layers.N"``.
-    """
-
-    weight_index: NDArray[np.uint8] | NDArray[np.uint16]
-    product_table: NDArray[np.int32]
-    bias: NDArray[np.int32]
-    thresholds: NDArray[np.int32] | None = None
-    level_value: NDArray[np.int32] | None = None
-    centre: NDArray[np.int32] | None = None
-    source: str = INPUT_NAME
-
-    def __post_init__(self) -> None:
-        for name, tensor in self.tensors().items():
-            object.__setattr__(self, name, _frozen(tensor))
-
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """Return the tensors that the layer has, by name."""
-        found = {name: getattr(self, name) for name in TENSOR_DTYPES}
-        return {name: tensor for name, tensor in found.items() if tensor is not None}
+        """Levels that enter the first layer: 2 where they are bits."""
+        return 2 if self.encoding == "thermometer" else int(self.thresholds.shape[-1]) + 1
 
     @property
-    def n_inputs(self) -> int:
-        return int(self.weight_index.shape[1])
-
-    @property
-    def n_outputs(self) -> int:
-        return int(self.weight_index.shape[0])
-
-    @property
-    def n_levels(self) -> int | None:
-        """Levels that come out; None where the layer ends in accumulators."""
-        return None if self.thresholds is None else self.thresholds.shape[-1] + 1
-
-    @property
-    def n_levels_in(self) -> int:
-        return int(self.product_table.shape[0])
-
-    def neuron_thresholds(self) -> NDArray[np.int32]:
-        """Return the thresholds of every neuron, int32, shape (neurons, levels - 1)."""
-        assert self.thresholds is not None, "a layer without thresholds has no levels"
-        return np.broadcast_to(self.thresholds, (self.n_outputs, self.thresholds.shape[-1]))
-
-    def fan_in(self) -> NDArray[np.int64]:
-        """Return how many inputs each neuron really uses, int64, shape (neurons,)."""
-        used_centre: NDArray[np.bool_] = np.any(self.product_table != 0, axis=0)
-        counts: NDArray[np.int64] = used_centre[self.weight_index].sum(axis=1, dtype=np.int64)
-        return counts
+    def level_shape(self) -> tuple[int, ...]:
+        """Shape of the levels that enter the first layer."""
+        return level_shape(self.shape, self.thresholds, self.encoding)
 
 
 @dataclass(frozen=True)
@@ -164,7 +112,7 @@ class Network:
     """
 
     input: Input
-    layers: tuple[Dense, ...]
+    layers: tuple[Layer, ...]
     output: Output = Output()
 
     def __post_init__(self) -> None:
@@ -190,9 +138,12 @@ class Network:
         output: dict[str, Any] = {"kind": self.output.kind}
         if self.output.kind == "accumulators":
             output |= {"scale": self.output.scale, "offset": self.output.offset}
+        entry: dict[str, Any] = {"shape": list(self.input.shape)}
+        if self.input.encoding != "level":
+            entry["encoding"] = self.input.encoding
         description = {
-            "input": {"shape": list(self.input.shape)},
-            "layers": [{"kind": "dense", "input": layer.source} for layer in self.layers],
+            "input": entry,
+            "layers": [layer.entry() for layer in self.layers],
             "output": output,
         }
         tensors: dict[str, NDArray[Any]] = {f"{INPUT_NAME}.thresholds": self.input.thresholds}
@@ -210,20 +161,16 @@ class Network:
         InvalidNetwork
             If the document breaks a rule.
         """
-        check(document)
-        description, tensors = document.description, document.tensors
-        layers = []
-        for number, entry in enumerate(description["layers"]):
-            prefix = f"{layer_name(number)}."
-            own = {
-                name.removeprefix(prefix): tensor
-                for name, tensor in tensors.items()
-                if name.startswith(prefix)
-            }
-            layers.append(Dense(source=entry["input"], **own))
+        check_description(document)
+        description = document.description
+        entry = description["input"]
         return cls(
-            Input(tuple(description["input"]["shape"]), tensors[f"{INPUT_NAME}.thresholds"]),
-            tuple(layers),
+            Input(
+                tuple(entry["shape"]),
+                document.tensors[f"{INPUT_NAME}.thresholds"],
+                entry.get("encoding", "level"),
+            ),
+            document_layers(document),
             Output(**description["output"]),
         )
 
@@ -252,11 +199,33 @@ class Network:
 
         write_document(self.document(), Path(path))
 
+    @cached_property
+    def shapes(self) -> Mapping[str, Shape]:
+        """Shapes (channels, height, width) of what ``"input"`` and each ``"layers.N"`` give.
+
+        Inputs of more than three axes are counted as channels: only dense layers can take them.
+        """
+        return all_shapes(self.input.level_shape, self.layers)
+
+    @cached_property
+    def level_counts(self) -> Mapping[str, int | None]:
+        """Levels that ``"input"`` and each ``"layers.N"`` give; None where accumulators leave."""
+        return all_level_counts(self.input.n_levels, self.layers)
+
+    @cached_property
+    def bounds(self) -> Mapping[str, Bounds]:
+        """Least and greatest accumulators of each ``"layers.N"``, each int64, (channels,).
+
+        Max-pooling, which has no accumulators, is left out.
+        """
+        return all_bounds(self.shapes, self.layers)
+
     @property
     def n_inputs(self) -> int:
-        return int(np.prod(self.input.shape))
+        """Levels that enter the first layer."""
+        return math.prod(self.input.level_shape)
 
     @property
     def n_outputs(self) -> int:
-        """Neurons of the last layer: the classes, where the output is a class."""
-        return self.layers[-1].n_outputs
+        """Accumulators or levels of the last layer: the classes, where the output is a class."""
+        return math.prod(self.shapes[layer_name(len(self.layers) - 1)])

@@ -1,17 +1,37 @@
 """The golden model: the NumPy definition of what a network computes.
 
 It is the reference for all hardware and shares no code with it. Integers only, but for the
-comparison that turns real features into levels.
+comparison that turns real features into levels, and for speed where a product table has factors:
+there, sums are matrix products in float64. They are exact, in whatever order they are added: each
+product is an entry of the table, an integer of 32 bits, and the rules allow an accumulator at most
+2**22 of them, so that no partial sum leaves the integers up to 2**53.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
-from nomul.network import Dense, Network, UserError
+from nomul.network import (
+    Add,
+    Conv2d,
+    ConvTranspose2d,
+    Layer,
+    MaxPool2d,
+    Network,
+    UserError,
+    Weighted,
+)
 
 __all__ = ["evaluate", "evaluate_levels", "input_levels"]
+
+_BYTES_AT_ONCE = 1 << 27
 
 
 def evaluate(network: Network, features: ArrayLike) -> NDArray[np.int64]:
@@ -20,7 +40,7 @@ def evaluate(network: Network, features: ArrayLike) -> NDArray[np.int64]:
     Parameters
     ----------
     features
-        Real numbers, shape (samples, *network.input.shape).
+        Real numbers of any dtype, shape (samples, *network.input.shape).
 
     Returns
     -------
@@ -32,19 +52,42 @@ def evaluate(network: Network, features: ArrayLike) -> NDArray[np.int64]:
     UserError
         If the features' shape is not the network's, or one of them is not a number.
     """
-    return evaluate_levels(network, input_levels(network, features))
+    values = _numbers(network, features)
+    return np.concatenate(
+        [
+            evaluate_levels(network, _input_levels(network, values[chunk]))
+            for chunk in _chunks(network, len(values))
+        ]
+    )
 
 
 def input_levels(network: Network, features: ArrayLike) -> NDArray[np.int64]:
-    """Return the levels of each sample's features, int64, shape (samples, inputs).
+    """Return the levels that enter the first layer, int64, shape (samples, inputs).
 
     Raises
     ------
     UserError
         If the features' shape is not the network's, or one of them is not a number.
     """
+    values = _numbers(network, features)
+    levels = np.empty((len(values), network.n_inputs), np.int64)
+    for chunk in _chunks(network, len(values)):
+        levels[chunk] = _input_levels(network, values[chunk])
+    return levels
+
+
+def evaluate_levels(network: Network, levels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return what ``network`` answers to levels, as :func:`input_levels` gives them."""
+    return np.concatenate(
+        [_answers(network, levels[chunk]) for chunk in _chunks(network, len(levels))]
+    )
+
+
+def _numbers(network: Network, features: ArrayLike) -> NDArray[np.number | np.bool_]:
     try:
-        values = np.asarray(features, dtype=np.float64)
+        values = np.asarray(features)
+        if values.dtype.kind not in "biuf":
+            values = values.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise UserError(f"The features are not an array of numbers: {error}.") from error
     if values.shape[1:] != network.input.shape or values.ndim == 0:
@@ -52,42 +95,197 @@ def input_levels(network: Network, features: ArrayLike) -> NDArray[np.int64]:
             f"The features have shape {values.shape}: the network takes "
             f"{('samples', *network.input.shape)}."
         )
+    return values
+
+
+def _input_levels(network: Network, features: NDArray[np.number | np.bool_]) -> NDArray[np.uint8]:
+    """``level = number of thresholds <= feature``, or the comparisons' results themselves."""
+    values, thresholds = features.astype(np.float64), network.input.thresholds
     if np.isnan(values).any():
         raise UserError("Some features are not numbers (NaN): replace them before evaluation.")
-    levels = np.zeros(values.shape, np.int64)
-    for number in range(network.input.thresholds.shape[-1]):
-        levels += values >= network.input.thresholds[..., number]
-    return levels.reshape(len(values), network.n_inputs)
+    if network.input.encoding == "thermometer":
+        bits = [values >= thresholds[..., j] for j in range(thresholds.shape[-1])]
+        # Behind its channel, axis 1: the bits of channel c are channels c * len(bits) and on.
+        return np.stack(bits, axis=2).astype(np.uint8).reshape(len(values), network.n_inputs)
+    return _count_reached(values, thresholds).reshape(len(values), network.n_inputs)
 
 
-def evaluate_levels(network: Network, levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what ``network`` answers to levels, as :func:`input_levels` gives them."""
-    for layer in network.layers:
-        sums = _accumulators(layer, levels)
-        if layer.thresholds is not None:
-            levels = _levels(layer.thresholds, sums)
-    match network.output.kind:
-        case "class":
-            classes: NDArray[np.int64] = sums.argmax(axis=1)  # the first of equals
-            return classes
-        case "accumulators":
-            return sums
-        case "levels":
-            return levels
+def _chunks(network: Network, n_samples: int) -> Iterator[slice]:
+    """Yield slices of samples, at least one, that keep memory in bounds."""
+    numbers = [math.prod(network.shapes["input"])]
+    for number, layer in enumerate(network.layers):
+        shape = network.shapes[f"layers.{number}"]
+        windows = 1
+        if isinstance(layer, (Conv2d, ConvTranspose2d)):
+            # What a window holds, for each position of all channels in.
+            kernel = math.prod(layer.weight_index.shape[2:])
+            windows = math.ceil(kernel * network.shapes[layer.source][0] / shape[0])
+        numbers.append(math.prod(shape) * (windows + 1))
+    step = max(1, _BYTES_AT_ONCE // (8 * max(numbers)))
+    for start in range(0, max(n_samples, 1), step):
+        yield slice(start, start + step)
 
 
-def _accumulators(layer: Dense, levels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """``bias[o] + sum over k of product_table[level[k], weight_index[o, k]]``."""
-    table = layer.product_table.astype(np.int64)
-    sums = np.tile(layer.bias.astype(np.int64), (len(levels), 1))
-    for k in range(layer.n_inputs):
-        sums += table[:, layer.weight_index[:, k]][levels[:, k]]
+def _answers(network: Network, levels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Walk the layers; keep what each gives until its last reader has had it."""
+    kept = {"input": levels.reshape(len(levels), *network.shapes["input"]).astype(np.uint8)}
+    readers = Counter(source for layer in network.layers for source in layer.sources)
+    for number, layer in enumerate(network.layers):
+        sources = [kept[source] for source in layer.sources]
+        kept[f"layers.{number}"] = result = _outcome(layer, sources)
+        readers.subtract(layer.sources)
+        for source in set(layer.sources):
+            if not readers[source]:
+                del kept[source]
+    result = result.reshape(len(levels), network.n_outputs)
+    if network.output.kind == "class":
+        classes: NDArray[np.int64] = result.argmax(axis=1)  # the first of equals
+        return classes
+    numbers: NDArray[np.int64] = result.astype(np.int64)
+    return numbers
+
+
+def _outcome(layer: Layer, sources: list[Any]) -> Any:
+    """Return the levels or accumulators of ``layer``, shape (samples, channels, height, width)."""
+    if isinstance(layer, MaxPool2d):
+        return _greatest(layer, sources[0])
+    sums = sum(sources) if isinstance(layer, Add) else _sums(layer, sources[0])
+    sums += layer.bias[:, None, None]
+    if layer.thresholds is None:
+        return sums
+    shared = layer.thresholds.ndim == 1
+    return _count_reached(sums, layer.thresholds if shared else layer.thresholds[:, None, None])
+
+
+def _count_reached(values: NDArray[Any], thresholds: NDArray[Any]) -> NDArray[np.uint8]:
+    """Count the thresholds, along their last axis, that each value reaches."""
+    levels = np.zeros(values.shape, np.uint8)
+    values = values.astype(thresholds.dtype, copy=False)  # accumulators fit 32 bits, by a rule
+    for number in range(thresholds.shape[-1]):
+        levels += values >= thresholds[..., number]
+    return levels
+
+
+def _greatest(layer: MaxPool2d, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pad with level 0, which no level of a window is less than, and take the greatest."""
+    windows = _windows(_padded(levels, layer.padding, 0), layer.size, layer.stride)
+    greatest: NDArray[np.uint8] = windows.max(axis=(4, 5))
+    return greatest
+
+
+def _sums(layer: Weighted, levels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Sum ``product_table[level, weight_index]`` over the taps of every accumulator.
+
+    Each group of channels has a matrix of levels, one column for each position and one row for
+    each tap, and a matrix of weight indices, one row for each channel out.
+    """
+    kernels = _kernels(layer)
+    if layer.level_value is not None and layer.centre is not None:
+        # The table is their product: so the sums are products of the matrices of level values and
+        # of centres. A padded position stands for 0 and adds nothing.
+        centre = layer.centre.astype(np.float64)
+        windows = _layer_windows(layer, layer.level_value.astype(np.float64)[levels], 0)
+        columns = _columns(windows, len(kernels))
+        sums = _matrix_sums(centre, kernels, columns)
+    else:
+        # A padded position has a level of its own, all of whose products are 0.
+        table = np.vstack([layer.product_table, np.zeros_like(layer.product_table[:1])])
+        windows = _layer_windows(layer, levels.astype(np.int16), layer.n_levels_in)
+        columns = _columns(windows, len(kernels))
+        sums = _table_sums(table, kernels, columns)
+    n_samples, _, height, width = windows.shape[:4]
+    by_channel = sums.reshape(layer.n_channels, n_samples, height, width)
+    return np.ascontiguousarray(by_channel.swapaxes(0, 1))
+
+
+def _matrix_sums(
+    centre: NDArray[np.float64], kernels: NDArray[Any], columns: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    n_groups, n_channels, n_taps = kernels.shape
+    sums = np.empty((n_groups, n_channels, columns.shape[2]), np.int64)
+    step = max(1, _BYTES_AT_ONCE // (8 * n_taps))
+    for group in range(n_groups):
+        for start in range(0, n_channels, step):
+            channels = slice(start, start + step)
+            sums[group, channels] = centre[kernels[group, channels]] @ columns[group]
     return sums
 
 
-def _levels(thresholds: NDArray[np.int32], sums: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count the thresholds that each accumulator reaches."""
-    levels = np.zeros(sums.shape, np.int64)
-    for number in range(thresholds.shape[-1]):
-        levels += sums >= thresholds[..., number]
-    return levels
+def _table_sums(
+    table: NDArray[np.int32], kernels: NDArray[Any], columns: NDArray[np.int16]
+) -> NDArray[np.int64]:
+    n_groups, n_channels, n_taps = kernels.shape
+    sums = np.zeros((n_groups, columns.shape[2], n_channels), np.int64)
+    for group in range(n_groups):
+        for tap in range(n_taps):
+            products = table[:, kernels[group, :, tap]]  # (levels, channels out)
+            sums[group] += products[columns[group, tap]]
+    return sums.swapaxes(1, 2)
+
+
+def _kernels(layer: Weighted) -> NDArray[Any]:
+    """Return the weight indices, shape (groups, channels out / groups, taps)."""
+    index = layer.weight_index
+    if isinstance(layer, ConvTranspose2d):
+        n_in, n_out, *kernel = index.shape
+        # Its taps are turned round: see _layer_windows.
+        grouped = index[:, :, ::-1, ::-1].reshape(
+            layer.groups, n_in // layer.groups, n_out, *kernel
+        )
+        return grouped.swapaxes(1, 2).reshape(layer.groups, n_out, -1)
+    n_groups = layer.groups if isinstance(layer, Conv2d) else 1
+    return index.reshape(n_groups, len(index) // n_groups, -1)
+
+
+def _layer_windows(layer: Weighted, values: NDArray[Any], nothing: int) -> NDArray[Any]:
+    """Return what each position sees: (samples, channels, height, width, kernel sizes).
+
+    ``nothing`` stands where there is no level.
+    """
+    if isinstance(layer, Conv2d):
+        padded = _padded(values, layer.padding, nothing)
+        return _windows(padded, layer.weight_index.shape[2:], layer.stride)
+    if isinstance(layer, ConvTranspose2d):
+        spread = _spread(layer, values, nothing)
+        return _windows(spread, layer.weight_index.shape[2:], (1, 1))
+    return values.reshape(len(values), math.prod(values.shape[1:]), 1, 1, 1, 1)
+
+
+def _spread(layer: ConvTranspose2d, values: NDArray[Any], nothing: int) -> NDArray[Any]:
+    """Put the values a stride apart, so that windows of stride 1 see those that reach them.
+
+    Input i reaches the outputs i * stride - padding + tap. With a margin of kernel - 1 before it,
+    it is at i * stride + kernel - 1, the window from the output's place + padding on sees it
+    there, and its place in the window is kernel - 1 - tap.
+    """
+    shape, inner, outer = list(values.shape), [], []
+    for axis in (0, 1):
+        margin, stride = layer.weight_index.shape[2 + axis] - 1, layer.stride[axis]
+        end = margin + (values.shape[2 + axis] - 1) * stride + 1
+        shape[2 + axis] = end + margin + layer.output_padding[axis]
+        inner.append(slice(margin, end, stride))
+        outer.append(slice(layer.padding[axis], shape[2 + axis] - layer.padding[axis]))
+    spread = np.full(shape, nothing, values.dtype)
+    spread[:, :, *inner] = values
+    return spread[:, :, *outer]
+
+
+def _padded(values: NDArray[Any], padding: tuple[int, int], nothing: int) -> NDArray[Any]:
+    rows, columns = padding
+    margins = ((0, 0), (0, 0), (rows, rows), (columns, columns))
+    return np.pad(values, margins, constant_values=nothing)
+
+
+def _windows(values: NDArray[Any], size: tuple[int, ...], stride: tuple[int, int]) -> NDArray[Any]:
+    """Return all windows: (samples, channels, height, width, *size)."""
+    return sliding_window_view(values, size, (2, 3))[:, :, :: stride[0], :: stride[1]]
+
+
+def _columns(windows: NDArray[Any], n_groups: int) -> NDArray[Any]:
+    """Return the windows as (groups, taps, positions of all samples)."""
+    n_samples, n_channels, height, width, *kernel = windows.shape
+    grouped = windows.reshape(n_samples, n_groups, n_channels // n_groups, height, width, *kernel)
+    n_taps = n_channels // n_groups * math.prod(kernel)
+    return grouped.transpose(1, 2, 5, 6, 0, 3, 4).reshape(
+        n_groups, n_taps, n_samples * height * width
+    )

@@ -161,7 +161,7 @@ def _values(network: Network) -> int:
         case "accumulators":
             return 0
         case "levels":
-            n_levels = network.layers[-1].n_levels
+            n_levels = network.level_counts[f"layers.{len(network.layers) - 1}"]
             assert n_levels is not None, "a network with levels as output has them"
             return n_levels
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from nomul.network import Dense, Input, Network, Output
 from nomul.network.model import OutputKind
 
-__all__ = ["random_levels", "random_network"]
+__all__ = ["dense_layers", "random_levels", "random_network", "random_tables"]
 
 
 def random_network(
@@ -70,3 +71,45 @@ def random_levels(network: Network, n_samples: int, seed: int = 0) -> NDArray[np
     """Return input levels for ``network``, shape (samples, inputs)."""
     rng = np.random.default_rng([seed, n_samples])
     return rng.integers(0, network.input.n_levels, (n_samples, network.n_inputs))
+
+
+def dense_layers(network: Network) -> list[Dense]:
+    """Return the layers of a network that has dense ones alone."""
+    layers = [layer for layer in network.layers if isinstance(layer, Dense)]
+    assert len(layers) == len(network.layers)
+    return layers
+
+
+def random_tables(
+    shape: tuple[int, ...],
+    n_channels: int,
+    n_levels_in: int,
+    n_levels: int | None,
+    *,
+    seed: int = 0,
+    n_centres: int = 5,
+    factored: bool = False,
+    shared: bool = False,
+    magnitude: int = 9,
+) -> dict[str, Any]:
+    """Return random tensors of a layer with weights.
+
+    ``shape`` is that of the weight indices; ``n_levels`` counts the levels that leave, of which
+    None has none; ``shared`` thresholds are those of all channels.
+    """
+    rng = np.random.default_rng([seed, *shape, n_channels, n_levels_in, n_levels or 0, n_centres])
+    level_value = rng.integers(-magnitude, magnitude + 1, n_levels_in)
+    centre = rng.integers(-magnitude, magnitude + 1, n_centres)
+    table = rng.integers(-magnitude, magnitude + 1, (n_levels_in, n_centres))
+    tables = {"product_table": np.outer(level_value, centre) if factored else table}
+    if factored:
+        tables |= {"level_value": level_value, "centre": centre}
+    tables["bias"] = rng.integers(-magnitude, magnitude + 1, n_channels)
+    if n_levels is not None:
+        spread = magnitude * (magnitude if factored else 1)
+        n_thresholds = (n_levels - 1,) if shared else (n_channels, n_levels - 1)
+        tables["thresholds"] = np.sort(rng.integers(-spread, spread + 1, n_thresholds), -1)
+    return {
+        "weight_index": rng.integers(0, n_centres, shape).astype(np.uint8),
+        **{name: tensor.astype(np.int32) for name, tensor in tables.items()},
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 import re
 import shlex
@@ -10,6 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from nomul.train.experiment import Experiment
+from nomul.train.experiment_file import load_variants
+from nomul.train.layer_settings import LAYER_KINDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -57,6 +63,56 @@ def test_python_quick_start_runs(folder: Path) -> None:
     output = run([sys.executable, "-c", block], folder)
     assert "cycles, one sample per cycle" in output
     assert "module classifier(" in output
+
+
+def test_data_example_runs(folder: Path) -> None:
+    (block,) = blocks((ROOT / "docs/data.md").read_text(), "python")
+    assert run([sys.executable, "-c", block], folder) == "(80, 8) 2\n"
+
+
+def test_experiment_example_loads(tmp_path: Path) -> None:
+    (block,) = blocks((ROOT / "docs/experiments.md").read_text(), "toml")
+    path = tmp_path / "example.toml"
+    path.write_text(block)
+    assert [variant.codebook.size for variant in load_variants(path)] == [1000, 33]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.stem)
+def test_examples_load(path: Path) -> None:
+    assert load_variants(path)
+
+
+def test_every_key_is_documented() -> None:
+    text = (ROOT / "docs/experiments.md").read_text()
+    documented = set(
+        re.findall(r"`((?:data|input|network|codebook|training|hardware)\.\w+)`", text)
+    )
+    assert documented == {
+        f"{section.name}.{entry.name}"
+        for section in dataclasses.fields(Experiment)
+        for entry in dataclasses.fields(getattr(Experiment(), section.name))
+    }
+
+
+def test_every_layer_kind_is_documented_with_its_keys() -> None:
+    text = (ROOT / "docs/experiments.md").read_text()
+    for name, kind in LAYER_KINDS.items():
+        (row,) = re.findall(rf"^\| `{name}` \|(.*)\|$", text, re.MULTILINE)
+        keys = {entry.name for entry in dataclasses.fields(kind)}
+        if name != "conv_transpose":  # "the same" as the row above, and one more
+            assert set(re.findall(r"`(\w+)`", row.split("|")[0])) == keys
+
+
+def test_results_come_from_the_examples() -> None:
+    rows = json.loads((ROOT / "docs/results.json").read_text())
+    for row in rows:
+        path = row["command"].split()[2]
+        assert (ROOT / path).is_file()
+        known = {
+            (variant.network.levels, variant.codebook.scope)
+            for variant in load_variants(ROOT / path)
+        }
+        assert (row["levels"], row["scope"]) in known
 
 
 def test_network_file_example_runs(folder: Path) -> None:

@@ -9,43 +9,84 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nomul.train.activations import ReluD, TanhD
-    from nomul.train.data import Dataset, load_dataset
+    from nomul.train.activations import (
+        Activation,
+        FunctionD,
+        HardTanhD,
+        ReluD,
+        SigmoidD,
+        SignD,
+        TanhD,
+    )
+    from nomul.train.data import load_dataset
+    from nomul.train.dataset import Dataset
     from nomul.train.exact_mode import exact
-    from nomul.train.experiment import Experiment, load_experiment
-    from nomul.train.layers import Dense, InputLevels, Scale
+    from nomul.train.experiment import Experiment
+    from nomul.train.experiment_file import load_experiment, load_variants
+    from nomul.train.layers import (
+        Conv1d,
+        Conv2d,
+        ConvTranspose2d,
+        Dense,
+        InputLevels,
+        Residual,
+        Scale,
+    )
     from nomul.train.lowering import lower
-    from nomul.train.trainer import accuracy, train
+    from nomul.train.metrics import accuracy, squared_error
+    from nomul.train.trainer import train
 
 __all__ = [
+    "Activation",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "Dataset",
     "Dense",
     "Experiment",
+    "FunctionD",
+    "HardTanhD",
     "InputLevels",
     "ReluD",
+    "Residual",
     "Scale",
+    "SigmoidD",
+    "SignD",
     "TanhD",
     "accuracy",
     "exact",
     "load_dataset",
     "load_experiment",
+    "load_variants",
     "lower",
+    "squared_error",
     "train",
 ]
 
 _MODULES = {
-    "Dataset": "data",
+    "Activation": "activations",
+    "Conv1d": "layers",
+    "Conv2d": "layers",
+    "ConvTranspose2d": "layers",
+    "Dataset": "dataset",
     "Dense": "layers",
     "Experiment": "experiment",
+    "FunctionD": "activations",
+    "HardTanhD": "activations",
     "InputLevels": "layers",
     "ReluD": "activations",
+    "Residual": "layers",
     "Scale": "layers",
+    "SigmoidD": "activations",
+    "SignD": "activations",
     "TanhD": "activations",
-    "accuracy": "trainer",
+    "accuracy": "metrics",
     "exact": "exact_mode",
     "load_dataset": "data",
-    "load_experiment": "experiment",
+    "load_experiment": "experiment_file",
+    "load_variants": "experiment_file",
     "lower": "lowering",
+    "squared_error": "metrics",
     "train": "trainer",
 }
 

@@ -1,88 +1,33 @@
-"""Activations that take |A| levels, uniform in output space (Baluja et al. 2018, section 2).
-
-Forward, the underlying function's value is rounded to the nearest level value; backward, its own
-derivative passes, as if nothing had been rounded. Without levels the same module is the
-underlying function.
-"""
+"""The activations that an experiment can name; :class:`FunctionD` takes any other function."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-__all__ = ["Activation", "ReluD", "TanhD"]
+from nomul.network.errors import UserError
+from nomul.train.function_activation import FunctionD
+from nomul.train.rounded import Activation
 
-
-class Activation(nn.Module):
-    """A bounded, non-decreasing function, rounded to ``levels`` values of its range.
-
-    Parameters
-    ----------
-    least, greatest
-        The range of the function; both are level values.
-    levels
-        |A|, at least 2; None for the function itself.
-
-    Shape
-    -----
-    Any; the output has the input's.
-    """
-
-    def __init__(self, least: float, greatest: float, levels: int | None) -> None:
-        super().__init__()
-        assert levels is None or levels >= 2, "an activation takes two levels at least"
-        self.least = least
-        self.greatest = greatest
-        self.levels = levels
-
-    @abstractmethod
-    def underlying(self, x: Tensor) -> Tensor:
-        """Return the continuous function."""
-
-    @abstractmethod
-    def inverse(self, y: float) -> float:
-        """Return where the continuous function, on the way up, reaches ``y``."""
-
-    @property
-    def step(self) -> float:
-        """Distance of two level values."""
-        assert self.levels is not None, "a continuous activation has no step"
-        return (self.greatest - self.least) / (self.levels - 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.underlying(x)
-        if self.levels is None:
-            return y
-        rounded = torch.floor((y - self.least) / self.step + 0.5) * self.step + self.least
-        # Straight through: the rounded value forward, to the bit, and the gradient of y backward.
-        return rounded.detach() + (y - y.detach())
-
-    def boundaries(self) -> list[float]:
-        """Return the inputs at which the level rises, in increasing order, |A| - 1 of them."""
-        assert self.levels is not None, "a continuous activation has no boundaries"
-        return [
-            self.inverse(self.least + (number - 0.5) * self.step)
-            for number in range(1, self.levels)
-        ]
-
-    @abstractmethod
-    def integer_level_values(self) -> list[int]:
-        """Return the level values in units of :attr:`integer_unit`."""
-
-    @property
-    @abstractmethod
-    def integer_unit(self) -> float:
-        """What 1 among the integer level values stands for."""
-
-    def extra_repr(self) -> str:
-        return f"levels={self.levels}"
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "FunctionD",
+    "HardTanhD",
+    "ReluD",
+    "SigmoidD",
+    "SignD",
+    "TanhD",
+]
 
 
 class TanhD(Activation):
     """tanhD(L): tanh, rounded to L values from -1 to 1; TanhD(2) is the sign."""
+
+    slope_is_of_output = True
 
     def __init__(self, levels: int | None = 32) -> None:
         super().__init__(-1.0, 1.0, levels)
@@ -90,36 +35,101 @@ class TanhD(Activation):
     def underlying(self, x: Tensor) -> Tensor:
         return torch.tanh(x)
 
+    def backward_of_underlying(self, gradient: Tensor, saved: Tensor) -> Tensor:
+        passed: Tensor = torch.ops.aten.tanh_backward(gradient, saved)
+        return passed
+
     def inverse(self, y: float) -> float:
         return math.atanh(y)
 
-    def integer_level_values(self) -> list[int]:
-        assert self.levels is not None, "a continuous activation has no level values"
-        double = [2 * number - (self.levels - 1) for number in range(self.levels)]
-        return [value // 2 for value in double] if self.levels % 2 else double
 
-    @property
-    def integer_unit(self) -> float:
-        return self.step if self.levels and self.levels % 2 else self.step / 2
+class SigmoidD(Activation):
+    """sigmoidD(L): the logistic function, rounded to L values from 0 to 1."""
 
+    slope_is_of_output = True
 
-class ReluD(Activation):
-    """reluD(L): ReLU with a ceiling, rounded to L values from 0 to the ceiling."""
-
-    def __init__(self, levels: int | None = 32, ceiling: float = 6.0) -> None:
-        super().__init__(0.0, ceiling, levels)
-        self.ceiling = ceiling
+    def __init__(self, levels: int | None = 32) -> None:
+        super().__init__(0.0, 1.0, levels)
 
     def underlying(self, x: Tensor) -> Tensor:
-        return torch.clamp(x, 0.0, self.ceiling)
+        return torch.sigmoid(x)
+
+    def backward_of_underlying(self, gradient: Tensor, saved: Tensor) -> Tensor:
+        passed: Tensor = torch.ops.aten.sigmoid_backward(gradient, saved)
+        return passed
+
+    def inverse(self, y: float) -> float:
+        return math.log(y) - math.log1p(-y)
+
+
+class HardTanhD(Activation):
+    """hard-tanhD(L): its input between -1 and 1, rounded to L values; slope 1 in between.
+
+    Parameters
+    ----------
+    levels
+        |A|, 2 to 256; None for the function itself.
+    least, greatest
+        Another range than from -1 to 1.
+    """
+
+    def __init__(self, levels: int | None = 32, least: float = -1.0, greatest: float = 1.0) -> None:
+        super().__init__(least, greatest, levels)
+
+    def underlying(self, x: Tensor) -> Tensor:
+        return torch.clamp(x, self.least, self.greatest)
+
+    def backward_of_underlying(self, gradient: Tensor, saved: Tensor) -> Tensor:
+        passed: Tensor = torch.ops.aten.hardtanh_backward(
+            gradient, saved, self.least, self.greatest
+        )
+        return passed
 
     def inverse(self, y: float) -> float:
         return y
 
-    def integer_level_values(self) -> list[int]:
-        assert self.levels is not None, "a continuous activation has no level values"
-        return list(range(self.levels))
 
-    @property
-    def integer_unit(self) -> float:
-        return self.step
+class ReluD(HardTanhD):
+    """reluD(L): ReLU with a ceiling, rounded to L values from 0 to the ceiling (ReLU6D)."""
+
+    def __init__(self, levels: int | None = 32, ceiling: float = 6.0) -> None:
+        if not 0.0 < ceiling < math.inf:
+            raise UserError(
+                f"A ReLU that is to have levels needs a finite ceiling above 0, not {ceiling}: "
+                "6 is usual."
+            )
+        super().__init__(levels, 0.0, ceiling)
+        self.ceiling = ceiling
+
+
+class SignD(HardTanhD):
+    """sign: -1 below 0 and +1 from 0 on; backward, the slope of hard-tanh.
+
+    Courbariaux et al. 2016, "Binarized Neural Networks", section 1.3.
+
+    Parameters
+    ----------
+    levels
+        2; None for hard-tanh itself.
+    """
+
+    def __init__(self, levels: int | None = 2) -> None:
+        if levels not in (2, None):
+            raise UserError(
+                f"sign takes 2 levels, not {levels}: give it 2, or choose hardtanhd, which takes "
+                "any number."
+            )
+        super().__init__(levels)
+
+    def rounded(self, y: Tensor) -> Tensor:
+        return y.ge_(0.0).mul_(2.0).sub_(1.0)  # exact also where 1 + y would be 1
+
+
+ACTIVATIONS: dict[str, Callable[[int | None], Activation]] = {
+    "tanhd": TanhD,
+    "relud": ReluD,
+    "sign": SignD,
+    "hardtanhd": HardTanhD,
+    "sigmoidd": SigmoidD,
+}
+"""Activations by the name that an experiment gives them; each takes |A|, or None."""

@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import kmeans1d
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INTEGER_MAX", "Codebook", "fit_grid", "fit_kmeans"]
+from nomul.network.errors import UserError, unknown_name
+from nomul.train.clustering import kmeans_centres
+from nomul.train.parametric import Family, Norm, measure, parametric_centres
+from nomul.train.scaled import (
+    bilevel_step,
+    grid_step,
+    powers_of_two,
+    powers_step,
+    ternary_step,
+    uniform_integers,
+)
+
+__all__ = [
+    "CODEBOOKS",
+    "INTEGER_MAX",
+    "INTEGER_MAXIMA",
+    "Codebook",
+    "centres_used",
+    "check_size",
+    "fit_codebook",
+    "fit_grid",
+    "fit_kmeans",
+]
 
 Floats = NDArray[np.float64]
+Weights = NDArray[np.float32] | NDArray[np.float64]
 
-INTEGER_MAX = 2047
-"""The largest centre of a k-means codebook, as an integer: 12 bits with its sign.
+INTEGER_MAXIMA = (2047, 4095, 8191, 16383, 32767)
+"""What the centre of largest magnitude may be as an integer: 12 to 16 bits with its sign."""
 
-Finer than the distance of 1,000 centres, and coarse enough that float32 adds hundreds of their
-products with levels exactly.
-"""
+INTEGER_MAX = INTEGER_MAXIMA[0]
+"""That of codebooks of a hundred centres: float32 adds hundreds of their products exactly."""
+
+PARTS_OF_DISTANCE = 5
+"""How many grid steps the median distance of neighbouring centres is to have at least."""
+
+POWERS_MAX = 31
+"""0 and ± 15 powers of two: the greatest, 2**14, is the last within :data:`INTEGER_MAXIMA`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +68,7 @@ class Codebook:
         centres: Floats = np.multiply(self.step, self.integers, dtype=np.float64)
         return centres
 
-    def nearest(self, weights: Floats) -> NDArray[np.int64]:
+    def nearest(self, weights: Weights) -> NDArray[np.int64]:
         """Return the number of the centre nearest to each weight, in the weights' shape.
 
         A weight half-way between two centres goes to the greater.
@@ -49,31 +77,115 @@ class Codebook:
         return np.searchsorted((centres[1:] + centres[:-1]) / 2, weights, side="right")
 
 
-def fit_kmeans(weights: Floats, size: int, *, with_zero: bool = False) -> Codebook:
-    """Return the centres of least squared error, rounded to the codebook's integer grid.
-
-    One-dimensional k-means has an optimum that dynamic programming finds (Wu 1991; Grønlund et
-    al. 2017), so there are no start values and no iterations. The codebook is smaller than asked
-    for where the weights have fewer distinct values or centres round to the same integer.
+def fit_codebook(
+    kind: str, weights: Weights, size: int, *, with_zero: bool = False, pinned: bool = True
+) -> Codebook:
+    """Return the codebook of ``kind`` that fits ``weights`` best.
 
     Parameters
     ----------
+    kind
+        One of :data:`CODEBOOKS`.
     weights
-        Any shape.
+        Any shape; up to tens of millions.
     size
-        |W|, at least 1.
+        |W|, at least 1. The codebook has :func:`centres_used` centres, or fewer where the weights
+        have fewer distinct values or centres round to the same integer.
     with_zero
         Whether 0 is a centre, for weights that were pruned: the one nearest to it if the codebook
         is full.
+    pinned
+        Of the parametric kinds: whether the extreme centres lie at the largest deviation from the
+        mean, or where the model has them (:func:`nomul.train.parametric.parametric_centres`).
+
+    Raises
+    ------
+    UserError
+        If there is no such kind, or it has no 0 where there must be one.
     """
-    distinct: Floats = np.unique(weights)
-    if len(distinct) > size:
-        distinct = np.asarray(kmeans1d.cluster(weights.ravel(), size).centroids, np.float64)
-    largest = float(np.abs(distinct).max(initial=0.0))
+    if kind not in CODEBOOKS:
+        raise UserError(unknown_name("codebook kind", kind, CODEBOOKS))
+    used = centres_used(kind, size)
+    if kind in _SCALED:
+        return _fit_scaled(kind, weights, used, with_zero=with_zero)
+    if kind == "kmeans":
+        return fit_kmeans(weights, used, with_zero=with_zero)
+    family, norm = _PARAMETRIC[kind]
+    centres = np.zeros(0)
+    if weights.size:
+        centres = parametric_centres(measure(weights), used, family, norm, pinned=pinned)
+    return _on_integers(centres, used, with_zero=with_zero)
+
+
+def centres_used(kind: str, size: int) -> int:
+    """Return how many centres a codebook of ``kind`` has when ``size`` are asked for.
+
+    A bilevel one has 2 and a ternary one 3. K-means uses all. The others are symmetric around a
+    centre, so that an even size leaves one out; only a grid of 2 is bilevel. There are 31 powers
+    of two at most.
+    """
+    assert size >= 1, "a codebook has a centre"
+    if kind in _FIXED_SIZES:
+        return _FIXED_SIZES[kind]
+    if kind == "kmeans" or (kind == "grid" and size == 2):
+        return size
+    odd = size - 1 + size % 2
+    return min(odd, POWERS_MAX) if kind == "powers_of_two" else odd
+
+
+def check_size(size: int, n_weights: int, scope_name: str) -> None:
+    """Refuse a codebook that has more centres than its scope has weights.
+
+    Parameters
+    ----------
+    scope_name
+        What shares the codebook, as a sentence names it: ``"the network"``, ``"layers.0"``.
+
+    Raises
+    ------
+    UserError
+        If so.
+    """
+    if size > n_weights:
+        raise UserError(
+            f"A codebook of {size} centres is larger than {scope_name}, which has {n_weights} "
+            f"weights: choose a size of {n_weights} at most."
+        )
+
+
+def fit_kmeans(weights: Weights, size: int, *, with_zero: bool = False) -> Codebook:
+    """Return the centres of least squared error, rounded to the codebook's integer grid.
+
+    :func:`nomul.train.clustering.kmeans_centres` says how near to the least.
+    """
+    return _on_integers(kmeans_centres(weights, size), size, with_zero=with_zero)
+
+
+def fit_grid(weights: Weights, size: int) -> Codebook:
+    """Return ``step * (-h, ..., h)`` with the step of least squared error, ``size = 2 h + 1``."""
+    assert size >= 3, "a grid has a step"
+    assert size % 2 == 1, "a grid is symmetric around 0"
+    return _fit_scaled("grid", weights, size, with_zero=True)
+
+
+def _fit_scaled(kind: str, weights: Weights, size: int, *, with_zero: bool) -> Codebook:
+    pattern, best_step = _SCALED[kind]
+    integers = pattern(size)
+    if with_zero and 0 not in integers:
+        raise UserError(
+            f"A {kind} codebook of {size} centres has no 0, which pruned weights need: choose "
+            "ternary, or do not prune."
+        )
+    return Codebook(best_step(weights, integers) if np.any(weights) else 1.0, integers)
+
+
+def _on_integers(centres: Floats, size: int, *, with_zero: bool) -> Codebook:
+    """Return ``centres``, increasing, ``size`` at most, as a codebook."""
+    largest = float(np.abs(centres).max(initial=0.0))
     if largest == 0.0:
         return Codebook(1.0, np.zeros(1, np.int64))
-    step = largest / INTEGER_MAX
-    integers = np.unique(np.rint(distinct / step).astype(np.int64))
+    step = largest / _integer_max(centres, largest)
+    integers = np.unique(np.rint(centres / step).astype(np.int64))
     if with_zero and 0 not in integers:
         if len(integers) < size:
             integers = np.append(integers, 0)
@@ -82,28 +194,38 @@ def fit_kmeans(weights: Floats, size: int, *, with_zero: bool = False) -> Codebo
     return Codebook(step, np.unique(integers))
 
 
-def fit_grid(weights: Floats, size: int) -> Codebook:
-    """Return ``step * (-h, ..., h)`` with the step of least squared error, ``size = 2 h + 1``.
+def _integer_max(centres: Floats, largest: float) -> int:
+    """Return the least integer for ``largest`` that leaves neighbouring centres apart.
 
-    The error has many local minima, so the steps are tried: from a tenth of the one that reaches
-    the largest weight up to that one, in hundredths of it.
-
-    Parameters
-    ----------
-    weights
-        Any shape.
+    A rounded centre is off by half a grid step at most, so with q steps between neighbours the
+    squared error grows by about 1 / (2 q**2) of itself: 2 % for q = 5 of the median distance.
     """
-    assert size >= 3, "a grid has a step"
-    assert size % 2 == 1, "a grid is symmetric around 0"
-    half = size // 2
-    integers = np.arange(-half, half + 1)
-    largest = float(np.max(np.abs(weights), initial=0.0))
-    if largest == 0.0:
-        return Codebook(1.0, integers)
+    if len(centres) > 1:
+        finest = float(np.median(np.diff(centres))) / PARTS_OF_DISTANCE
+        for integer_max in INTEGER_MAXIMA[:-1]:
+            if largest / integer_max <= finest:
+                return integer_max
+        return INTEGER_MAXIMA[-1]
+    return INTEGER_MAX
 
-    def squared_error(step: float) -> float:
-        rounded = np.clip(np.rint(weights / step), -half, half) * step
-        return float(np.square(weights - rounded).sum())
 
-    candidates = [largest / half * percent / 100 for percent in range(10, 101)]
-    return Codebook(min(candidates, key=squared_error), integers)
+_FIXED_SIZES = {"ternary": 3, "bilevel": 2}
+
+_PARAMETRIC: dict[str, tuple[Family, Norm]] = {
+    "laplacian_l1": ("laplacian", 1),
+    "laplacian_l2": ("laplacian", 2),
+    "gaussian_l1": ("gaussian", 1),
+    "gaussian_l2": ("gaussian", 2),
+}
+
+_SCALED: dict[
+    str, tuple[Callable[[int], NDArray[np.int64]], Callable[[Weights, NDArray[np.int64]], float]]
+] = {
+    "grid": (uniform_integers, grid_step),
+    "powers_of_two": (powers_of_two, powers_step),
+    "ternary": (uniform_integers, ternary_step),
+    "bilevel": (uniform_integers, bilevel_step),
+}
+
+CODEBOOKS = ("kmeans", *_PARAMETRIC, *_SCALED)
+"""The kinds of codebook by the name that an experiment gives them."""

@@ -1,69 +1,58 @@
-"""Data sets, each already split into a training and a test part."""
+"""Data sets, each already split into a training and a test part: by name, or the user's own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+import os
+from pathlib import Path
 
 from nomul.network.errors import UserError, unknown_name
+from nomul.train.dataset import Dataset, Samples, check_dataset
+from nomul.train.named_data import DATASETS, Parts
+from nomul.train.own_data import read_own
 
-__all__ = ["DATASETS", "Dataset", "load_dataset"]
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Samples and their classes.
-
-    Attributes
-    ----------
-    train_features, test_features
-        float64, shape (samples, *feature shape).
-    train_classes, test_classes
-        int64, shape (samples,), numbers from 0.
-    """
-
-    name: str
-    train_features: NDArray[np.float64]
-    train_classes: NDArray[np.int64]
-    test_features: NDArray[np.float64]
-    test_classes: NDArray[np.int64]
-
-    @property
-    def n_classes(self) -> int:
-        return int(self.train_classes.max()) + 1
+__all__ = ["DATASETS", "Dataset", "Samples", "data_folder", "load_dataset"]
 
 
-def _digits() -> Dataset:
-    """Return scikit-learn's 8×8 handwritten digits: 1,437 to train on and 360 to test on."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    features, classes = load_digits(return_X_y=True)
-    parts = train_test_split(features, classes, test_size=360, random_state=0, stratify=classes)
-    train_features, test_features, train_classes, test_classes = parts
-    return Dataset(
-        "digits",
-        np.asarray(train_features, np.float64),
-        np.asarray(train_classes, np.int64),
-        np.asarray(test_features, np.float64),
-        np.asarray(test_classes, np.int64),
-    )
-
-
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": _digits}
+def data_folder() -> Path:
+    """Return the folder of the named data sets: NOMUL_DATA, or ../shared/data from here."""
+    return Path(os.environ.get("NOMUL_DATA") or Path("..", "shared", "data"))
 
 
 def load_dataset(name: str) -> Dataset:
-    """Return the data set called ``name``.
+    """Return a data set that passed :func:`nomul.train.dataset.check_dataset`.
+
+    Parameters
+    ----------
+    name
+        One of ``DATASETS``, or the path of the user's own data: an .npz file, a folder of IDX
+        files, a folder of pictures (docs/data.md). A name goes first: ``./mnist`` is a path.
 
     Raises
     ------
     UserError
-        If there is none of that name.
+        If there is none of that name, its files are absent or damaged, or a check fails.
     """
-    if name not in DATASETS:
-        raise UserError(unknown_name("data set", name, DATASETS))
-    return DATASETS[name]()
+    if name in DATASETS:
+        return check_dataset(Dataset(name, *_named(name)))
+    path = Path(name)
+    if name and path.exists():
+        return check_dataset(Dataset(name, *read_own(path)))
+    if len(path.parts) > 1 or path.suffix:
+        raise UserError(
+            f"There is no file or folder {name!r}: give the path of your data or the name of a "
+            f"data set, one of {', '.join(sorted(DATASETS))}."
+        )
+    raise UserError(unknown_name("data set", name, DATASETS))
+
+
+def _named(name: str) -> Parts:
+    known = DATASETS[name]
+    folder = data_folder()
+    for file in known.files:
+        if not (folder / file).is_file():
+            raise UserError(
+                f"The data set {name!r} needs {file!r} in the folder {str(folder)!r}, and it is "
+                "not there: set the environment variable NOMUL_DATA to the folder that has it "
+                f"(docs/data.md lists the files; the data are from {known.source})."
+            )
+    return known.read(*(folder / file for file in known.files))

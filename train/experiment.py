@@ -6,17 +6,14 @@ centres, one codebook for the whole network (Baluja et al. 2018).
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
-import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal
 
-from nomul.network.errors import UserError, unknown_name
+from nomul.network.errors import UserError
+from nomul.train.layer_settings import LayerSettings
 
 __all__ = [
+    "CodebookKind",
     "CodebookSettings",
     "DataSettings",
     "Experiment",
@@ -24,76 +21,141 @@ __all__ = [
     "InputSettings",
     "NetworkSettings",
     "TrainingSettings",
-    "format_experiment",
-    "load_experiment",
+    "notes",
 ]
+
+CodebookKind = Literal[
+    "kmeans",
+    "laplacian_l1",
+    "laplacian_l2",
+    "gaussian_l1",
+    "gaussian_l2",
+    "grid",
+    "powers_of_two",
+    "ternary",
+    "bilevel",
+]
+
+_FRACTION = {"least": 0.0, "greatest": 1.0}
+_COUNT = {"least": 0}
 
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where the samples come from."""
+    """Where the samples come from: a known name or the path of one's own data.
+
+    ``image_size`` enlarges pictures to so many pixels a side; 0: they stay as they are.
+    ``test_samples``: how many of the test samples count; 0: all.
+    """
 
     name: str = "digits"
+    image_size: int = field(default=0, metadata={"least": 0, "greatest": 4_096})
+    test_samples: int = field(default=0, metadata={"least": 0})
 
 
 @dataclass(frozen=True)
 class InputSettings:
-    """How features become levels: uniform thresholds over the range of the training set."""
+    """How features become levels.
+
+    ``thresholds``: at equal distances over the range of the training set, or at its quantiles.
+    ``sharing``: whether each feature or channel has its own. ``encoding``: a feature is one input
+    of many levels, or, as a thermometer, one input of two levels for each threshold.
+    """
 
     levels: int = field(default=16, metadata={"least": 2, "greatest": 256})
+    thresholds: Literal["uniform", "quantile"] = "uniform"
+    sharing: Literal["shared", "per_feature", "per_channel"] = "shared"
+    encoding: Literal["level", "thermometer"] = "level"
 
 
 @dataclass(frozen=True)
 class NetworkSettings:
     """The layers.
 
-    ``fan_in`` limits how many inputs each neuron uses, layer by layer, the output layer included;
-    empty: all of them. ``batch_norm`` normalizes the hidden layers; it becomes part of their
-    thresholds.
+    ``task``: to name the sample's class, or to give its features again. ``hidden`` counts the
+    neurons of dense hidden layers; ``layers`` lists layers of any kind instead. ``output``: the
+    last layer; without it a dense one with an output for each class or feature. ``levels`` and
+    ``ceiling`` (of reluD) hold for every activation. ``batch_norm`` normalizes the hidden layers;
+    it becomes part of their thresholds. ``fan_in`` limits how many inputs each neuron uses, one
+    number for each weighted layer in order, the output layer included; empty: all of them.
+    ``operand_bits`` limits the bits of all operands that all sums of one sample add; 0: no limit.
     """
 
+    task: Literal["classify", "reconstruct"] = "classify"
     hidden: tuple[int, ...] = field(default=(32,), metadata={"least": 1, "greatest": 65_536})
-    activation: Literal["tanhd", "relud"] = "tanhd"
+    layers: tuple[LayerSettings, ...] = ()
+    output: LayerSettings | None = None
+    activation: Literal["tanhd", "relud", "sign", "hardtanhd", "sigmoidd"] = "tanhd"
+    ceiling: float = field(default=6.0, metadata={"least": 1e-6, "greatest": 1e6})
     levels: int = field(default=32, metadata={"least": 2, "greatest": 256})
     batch_norm: bool = False
     fan_in: tuple[int, ...] = field(default=(), metadata={"least": 1})
+    operand_bits: int = field(default=0, metadata=_COUNT)
 
 
 @dataclass(frozen=True)
 class CodebookSettings:
     """The values that weights may take.
 
-    ``kmeans``: the centres of exact one-dimensional k-means, rounded to an integer grid from -2047
-    to 2047. ``grid``: a step times the integers
-    around 0, for an odd size. ``scope``: what shares a codebook.
+    ``kmeans``: the centres of one-dimensional k-means. ``laplacian`` and ``gaussian``: the best
+    centres for weights of that distribution, by absolute (``l1``) or squared (``l2``) error;
+    ``pinned``: the extreme centre is the largest weight. ``grid``: a step times the integers
+    around 0; ``powers_of_two``, ``ternary`` and ``bilevel``: a step times 0 and ±1, ±2, ±4, ...;
+    -1, 0, 1; and -1, 1, whatever the size. ``scope``: what shares a codebook; ``groups`` lists the
+    weighted layers of each, counted from 0. ``biases``: tied to the codebook or apart.
+    ``zero``: 0 is always a centre. ``start_size``: the number of centres shrinks from it to
+    ``size``; 0: it does not.
     """
 
-    kind: Literal["kmeans", "grid"] = "kmeans"
-    size: int = field(default=101, metadata={"least": 2, "greatest": 4_095})
-    scope: Literal["network", "layer"] = "network"
+    kind: CodebookKind = "kmeans"
+    size: int = field(default=101, metadata={"least": 2, "greatest": 65_535})
+    scope: Literal["network", "layer", "groups"] = "network"
+    groups: tuple[tuple[int, ...], ...] = field(default=(), metadata=_COUNT)
+    biases: Literal["apart", "clustered"] = "apart"
+    zero: bool = False
+    pinned: bool = True
+    start_size: int = field(default=0, metadata={"least": 0, "greatest": 65_535})
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The loop: Adam, its learning rate falling to zero along a cosine.
+    """The loop: AdamW and its schedules. A fraction is one of ``steps``.
 
-    ``noise`` is the standard deviation of what is added to the features, in their own unit.
-    ``cluster_every`` steps the weights are replaced by their nearest centres, from the fraction
-    ``cluster_from`` of the steps on; 0: never before the end. From the fraction
-    ``straight_through_from`` on the codebook is fixed and the forward pass uses it; 1: never.
-    ``prune_until`` is the fraction of the steps at which every neuron has reached its fan-in.
+    ``schedule``: the learning rate falls to zero along a cosine, by a tenth at a half and at three
+    quarters, or not at all; for ``warm_up`` steps it rises. ``noise`` is the standard deviation of
+    what is added to the features, in their own unit; pictures and signals are moved by up to
+    ``shift`` places, pictures also mirrored by ``flip``. ``cluster_every`` steps the weights are
+    replaced by their nearest centres, from the fraction ``cluster_from`` on; 0: never before the
+    end. ``cluster_every_start``: the interval shrinks from it to ``cluster_every``; 0: it does
+    not. From the fraction ``straight_through_from`` on the codebook is fixed and the forward pass
+    uses it; 1: never. ``prune_until`` is the fraction at which every neuron has reached its
+    fan-in. ``validation`` is the share of the training samples kept apart, on which the loss is
+    taken every ``validate_every`` steps; after ``patience`` times without a better one training
+    stops, and the best state counts; 0: neither. ``precision``: of the forward pass.
     """
 
     seed: int = field(default=0, metadata={"least": 0, "greatest": 2**63 - 1})
     steps: int = field(default=2000, metadata={"least": 1})
     batch_size: int = field(default=64, metadata={"least": 2, "greatest": 65_536})
     learning_rate: float = field(default=0.01, metadata={"least": 0.0, "greatest": 1.0})
-    label_smoothing: float = field(default=0.2, metadata={"least": 0.0, "greatest": 1.0})
+    schedule: Literal["cosine", "steps", "constant"] = "cosine"
+    warm_up: int = field(default=0, metadata=_COUNT)
+    weight_decay: float = field(default=0.0, metadata={"least": 0.0, "greatest": 10.0})
+    label_smoothing: float = field(default=0.2, metadata=_FRACTION)
     noise: float = field(default=0.0, metadata={"least": 0.0, "greatest": 1e6})
-    cluster_every: int = field(default=100, metadata={"least": 0})
-    cluster_from: float = field(default=0.2, metadata={"least": 0.0, "greatest": 1.0})
-    straight_through_from: float = field(default=0.6, metadata={"least": 0.0, "greatest": 1.0})
-    prune_until: float = field(default=0.25, metadata={"least": 0.0, "greatest": 1.0})
+    shift: int = field(default=0, metadata={"least": 0, "greatest": 1_024})
+    flip: bool = False
+    cluster_every: int = field(default=100, metadata=_COUNT)
+    cluster_every_start: int = field(default=0, metadata=_COUNT)
+    cluster_from: float = field(default=0.2, metadata=_FRACTION)
+    straight_through_from: float = field(default=0.6, metadata=_FRACTION)
+    prune_until: float = field(default=0.25, metadata=_FRACTION)
+    validation: float = field(default=0.0, metadata={"least": 0.0, "greatest": 0.9})
+    validate_every: int = field(default=100, metadata={"least": 1})
+    patience: int = field(default=0, metadata=_COUNT)
+    checkpoint_every: int = field(default=1000, metadata={"least": 1})
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,7 +167,13 @@ class HardwareSettings:
 
 @dataclass(frozen=True)
 class Experiment:
-    """All settings of one experiment."""
+    """All settings of one experiment.
+
+    Raises
+    ------
+    UserError
+        If two settings contradict each other.
+    """
 
     data: DataSettings = DataSettings()
     input: InputSettings = InputSettings()
@@ -115,92 +183,71 @@ class Experiment:
     hardware: HardwareSettings = HardwareSettings()
 
     def __post_init__(self) -> None:
-        n_layers = len(self.network.hidden) + 1
-        if self.network.fan_in and len(self.network.fan_in) != n_layers:
+        network, codebook, training = self.network, self.codebook, self.training
+        if network.layers and network.hidden != NetworkSettings.hidden:
+            raise UserError("network.hidden and network.layers are both there: keep one of them.")
+        if network.activation == "sign" and network.levels != 2:
             raise UserError(
-                f"network.fan_in has {len(self.network.fan_in)} entries: it must have one for each "
-                f"of the {n_layers} layers, or none."
+                f"network.levels is {network.levels}: the sign has two levels, so write levels = 2."
             )
-        if self.codebook.kind == "grid" and self.codebook.size % 2 == 0:
+        if network.fan_in and network.operand_bits:
             raise UserError(
-                f"codebook.size is {self.codebook.size}: a grid is symmetric around 0 and needs an "
-                "odd size."
+                "network.fan_in and network.operand_bits are both there: keep one of them."
             )
-        if self.codebook.kind == "grid" and self.codebook.scope == "network":
+        if not network.layers and network.fan_in:
+            n_layers = len(network.hidden) + 1
+            if len(network.fan_in) != n_layers:
+                raise UserError(
+                    f"network.fan_in has {len(network.fan_in)} entries: it must have one for each "
+                    f"of the {n_layers} layers, or none."
+                )
+        if (codebook.scope == "groups") != bool(codebook.groups):
             raise UserError(
-                'codebook.scope is "network": a grid has one step for each layer, so write '
-                'scope = "layer".'
+                'codebook.groups lists the layers of each codebook where scope = "groups", and '
+                "must be left out elsewhere."
+            )
+        needs_zero = codebook.zero or network.fan_in or network.operand_bits
+        if codebook.size == 2 and codebook.kind not in ("kmeans", "grid", "ternary", "bilevel"):
+            raise UserError(
+                f"codebook.size is 2: {codebook.kind} is symmetric around a centre and would have "
+                "that one alone, so write 3 or choose bilevel."
+            )
+        is_bilevel = codebook.kind == "bilevel" or (codebook.kind, codebook.size) == ("grid", 2)
+        if needs_zero and is_bilevel:
+            raise UserError(
+                f"codebook.kind is {codebook.kind} of two centres, which have no 0 between them: "
+                "codebook.zero and pruning need one, so choose ternary."
+            )
+        if codebook.start_size and codebook.start_size < codebook.size:
+            raise UserError(
+                f"codebook.start_size is {codebook.start_size}: it must be at least the size "
+                f"{codebook.size}, to which it shrinks."
+            )
+        if training.cluster_every_start and training.cluster_every_start < training.cluster_every:
+            raise UserError(
+                f"training.cluster_every_start is {training.cluster_every_start}: it must be at "
+                f"least cluster_every, {training.cluster_every}, to which it shrinks."
+            )
+        if training.patience and not training.validation:
+            raise UserError(
+                "training.patience needs samples to validate on: write validation = 0.1, say."
             )
 
 
-def load_experiment(path: Path) -> Experiment:
-    """Read an experiment's TOML file.
+def notes(experiment: Experiment) -> list[str]:
+    """Return a sentence for each setting in whose place another value is used."""
+    from nomul.train.codebook import centres_used
 
-    Raises
-    ------
-    UserError
-        If the file is absent or no TOML, or a section, key or value is not known.
-    """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read the experiment {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # tomllib's own errors are ValueErrors
-        raise UserError(f"{path} is not a TOML file: {error}.") from error
-    hints = get_type_hints(Experiment)
-    sections = {}
-    for name, entries in document.items():
-        if name not in hints:
-            raise UserError(f"{path}: " + unknown_name("section", name, hints))
-        if not isinstance(entries, dict):
-            raise UserError(f"{path}: {name} must be a section: write [{name}] above its keys.")
-        sections[name] = _section(hints[name], name, entries, path)
-    return Experiment(**sections)
-
-
-def format_experiment(experiment: Experiment) -> str:
-    """Return the TOML text that :func:`load_experiment` reads ``experiment`` from, every key."""
-    lines = []
-    for name, section in dataclasses.asdict(experiment).items():
-        lines.append(f"[{name}]")
-        # JSON writes our texts, numbers, truth values and lists of integers as TOML does.
-        lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _section(kind: type[Any], name: str, entries: dict[str, Any], path: Path) -> Any:
-    hints = get_type_hints(kind)
-    metadata = {entry.name: entry.metadata for entry in dataclasses.fields(kind)}
-    values = {}
-    for key, value in entries.items():
-        if key not in hints:
-            raise UserError(f"{path}: " + unknown_name("key", key, hints))
-        values[key] = _value(hints[key], value, f"{path}: {name}.{key}", **metadata[key])
-    return kind(**values)
-
-
-def _value(
-    kind: Any, value: Any, where: str, least: float | None = None, greatest: float | None = None
-) -> Any:
-    """Return ``value`` as the type ``kind`` if it is of that type and within its bounds."""
-    if get_origin(kind) is Literal:
-        choices = get_args(kind)
-        if value not in choices:
-            raise UserError(f"{where} is {value!r}: choose one of {', '.join(choices)}.")
-        return value
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list):
-            raise UserError(f"{where} is {value!r}: it must be a list of integers.")
-        return tuple(_value(int, entry, where, least, greatest) for entry in value)
-    names = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
-    accepted = (int, float) if kind is float else (kind,)
-    if type(value) not in accepted:
-        raise UserError(f"{where} is {value!r}: it must be {names[kind]}.")
-    if kind is float and not math.isfinite(value):
-        raise UserError(f"{where} is {value}: it must be finite.")
-    if least is not None and not value >= least:
-        raise UserError(f"{where} is {value}: it must be at least {least}.")
-    if greatest is not None and not value <= greatest:
-        raise UserError(f"{where} is {value}: it must be at most {greatest}.")
-    return kind(value)
+    kind, size = experiment.codebook.kind, experiment.codebook.size
+    used = centres_used(kind, size)
+    if used == size:
+        return []
+    if kind in ("ternary", "bilevel"):
+        if size == CodebookSettings.size:
+            return []
+        return [f"codebook.size is {size}: {kind} has {used} centres whatever the size."]
+    if used < size - 1:
+        return [f"codebook.size is {size}: {kind} has at most {used} centres, so these are used."]
+    return [
+        f"codebook.size is {size}: {kind} is symmetric around a centre, so {used} centres are used."
+    ]

@@ -2,58 +2,162 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any, Literal
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nomul.network import Dense, Input, Network, Output
-from nomul.network.rules import INPUT_NAME, layer_name
-from nomul.train.exact_mode import ExactDense, ExactInput, ExactLevels, exact
+from nomul.network import Add, Conv2d, ConvTranspose2d, Dense, Input, MaxPool2d, Network, Output
+from nomul.network.layers import INPUT_NAME, Layer, layer_name
+from nomul.train.exact_layers import (
+    ExactInput,
+    ExactLevels,
+    ExactNetwork,
+    ExactResidual,
+    ExactSums,
+)
+from nomul.train.exact_mode import exact
 
 __all__ = ["lower"]
 
 
-def lower(module: nn.Sequential) -> Network:
-    """Return the integer tables of a trained module; the network's output is the class.
+def lower(
+    module: nn.Sequential,
+    input_shape: tuple[int, ...],
+    output: Literal["class", "accumulators"] = "class",
+) -> Network:
+    """Return the integer tables of a trained module.
 
     Parameters
     ----------
     module
         What :func:`nomul.train.exact_mode.exact` takes or returns. The network answers exactly as
         ``exact(module)`` does, on every input.
+    input_shape
+        Shape of one sample's features.
+    output
+        ``"class"``: the arg-max of the module's outputs. ``"accumulators"``: they themselves.
 
     Raises
     ------
     UserError
         If the module has no exact form.
     """
-    first, *rest = module if isinstance(next(iter(module), None), ExactInput) else exact(module)
+    whole = module if isinstance(module, ExactNetwork) else exact(module)
+    first, *rest = whole
     assert isinstance(first, ExactInput), "an exact module begins with its input"
-    level_value = np.arange(len(first.thresholds) + 1, dtype=np.int32)
-    layers: list[Dense] = []
-    n_inputs = 0
-    for number, (dense, levels) in enumerate(zip(rest[::2], [*rest[1::2], None], strict=True)):
-        assert isinstance(dense, ExactDense), "sums and levels take turns"
-        n_inputs = n_inputs or dense.weight_index.shape[1]
-        assert levels is None or isinstance(levels, ExactLevels), "sums and levels take turns"
-        thresholds = None if levels is None else _integers(levels.thresholds)
-        if thresholds is not None and len(thresholds) == 1 and len(dense.bias) > 1:
-            thresholds = thresholds[0]
-        centre = _integers(dense.centre)
-        layers.append(
-            Dense(
-                weight_index=_smallest_index(dense.weight_index),
-                product_table=np.outer(level_value, centre).astype(np.int32),
-                bias=_integers(dense.bias),
-                thresholds=thresholds,
-                level_value=level_value,
-                centre=centre,
-                source=layer_name(number - 1) if number else INPUT_NAME,
-            )
-        )
-        if levels is not None:
-            level_value = _integers(levels.level_value)
-    return Network(Input((n_inputs,), first.thresholds.numpy()), tuple(layers), Output("class"))
+    inputs = Input(input_shape, first.thresholds.numpy(), encoding=first.encoding)
+    lowering = _Lowering(inputs)
+    for layer in rest:
+        lowering.add(layer)
+    end = Output("class") if output == "class" else Output("accumulators", scale=whole.unit)
+    return Network(inputs, tuple(lowering.layers), end)
+
+
+class _Lowering:
+    """Appends layers, and knows what leaves the last of them.
+
+    Attributes
+    ----------
+    source
+        Its name.
+    channels
+        How many there are.
+    level_value
+        What its levels stand for, int32, shape (levels,).
+    """
+
+    def __init__(self, inputs: Input) -> None:
+        self.layers: list[Layer] = []
+        self.source = INPUT_NAME
+        self.channels = inputs.level_shape[0]
+        self.level_value = np.arange(inputs.n_levels, dtype=np.int32)
+
+    def add(self, layer: nn.Module) -> None:
+        match layer:
+            case ExactSums():
+                self._append(self._sums(layer, self.source, self.level_value))
+            case ExactLevels():
+                self._add_thresholds(layer)
+            case ExactResidual():
+                self._add_residual(layer)
+            case nn.MaxPool1d() | nn.MaxPool2d():
+                size, stride, padding = (
+                    _pair(value) for value in (layer.kernel_size, layer.stride, layer.padding)
+                )
+                if isinstance(layer, nn.MaxPool1d):
+                    size, stride, padding = (1, size[1]), (1, stride[1]), (0, padding[1])
+                self._append(MaxPool2d(size, stride, padding=padding, source=self.source))
+            case nn.Flatten():
+                pass  # a dense layer flattens what it gets
+            case _:
+                raise AssertionError(f"exact() gave a {type(layer).__name__}")
+
+    def _append(self, layer: Layer) -> None:
+        self.layers.append(layer)
+        self.source = layer_name(len(self.layers) - 1)
+
+    def _add_thresholds(self, layer: ExactLevels) -> None:
+        thresholds = _integers(layer.thresholds)
+        shared = thresholds[0] if len(thresholds) == 1 else thresholds
+        last = self.layers.pop()
+        assert not isinstance(last, MaxPool2d), "thresholds follow sums"
+        self._append(dataclasses.replace(last, thresholds=shared))
+        self.level_value = _integers(layer.level_value)
+
+    def _add_residual(self, layer: ExactResidual) -> None:
+        source, channels, level_value = self.source, self.channels, self.level_value
+        for inner in layer.body:
+            self.add(inner)
+        body = self.source
+        self.channels, last_channels = channels, self.channels
+        self._append(self._sums(layer.shortcut, source, level_value))
+        self.channels = last_channels
+        bias = np.zeros(self.channels, np.int32)
+        self._append(Add(bias, sources=(body, self.source)))
+
+    def _sums(self, sums: ExactSums, source: str, level_value: NDArray[np.int32]) -> Layer:
+        geometry = sums.geometry
+        index: NDArray[Any] = _smallest_index(sums.weight_index)
+        bias = _integers(sums.bias)
+        groups = geometry.groups
+        if groups is None:
+            groups = self.channels
+            index = np.broadcast_to(index, (groups, *index.shape[1:]))
+            bias = np.broadcast_to(bias, groups)
+        level_value = np.rint(level_value * sums.rescale).astype(np.int32)
+        centre = _integers(sums.centre)
+        tables: dict[str, Any] = {
+            "product_table": np.outer(level_value, centre).astype(np.int32),
+            "bias": bias,
+            "level_value": level_value,
+            "centre": centre,
+            "source": source,
+        }
+        if geometry.kind == "dense":
+            self.channels = len(index)
+            return Dense(index, **tables)
+        missing = 4 - index.ndim  # a signal is an image of height 1
+        index = index.reshape(*index.shape[:2], *(1,) * missing, *index.shape[2:])
+        tables |= {
+            "stride": (*(1,) * missing, *geometry.stride),
+            "padding": (*(0,) * missing, *geometry.padding),
+            "groups": groups,
+        }
+        if geometry.kind == "conv":
+            self.channels = len(index)
+            return Conv2d(index, **tables)
+        self.channels = index.shape[1] * groups
+        return ConvTranspose2d(index, output_padding=_pair(geometry.output_padding), **tables)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    first, second = value if len(value) == 2 else (value[0], value[0])
+    return int(first), int(second)
 
 
 def _integers(values: Tensor) -> NDArray[np.int32]:

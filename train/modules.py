@@ -2,55 +2,270 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from typing import TypeVar
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from nomul.train.activations import Activation, ReluD, TanhD
-from nomul.train.data import Dataset
-from nomul.train.experiment import Experiment
-from nomul.train.layers import Dense, InputLevels, Scale
+from nomul.network import UserError
+from nomul.train.activations import ACTIVATIONS, Activation, ReluD
+from nomul.train.dataset import Dataset, Samples
+from nomul.train.experiment import Experiment, InputSettings
+from nomul.train.input_thresholds import feature_range, input_thresholds
+from nomul.train.layer_settings import (
+    LAYER_KINDS,
+    AveragePoolSettings,
+    ConvSettings,
+    ConvTransposeSettings,
+    DenseSettings,
+    DropoutSettings,
+    LayerSettings,
+    MaxPoolSettings,
+    ResidualSettings,
+)
+from nomul.train.layers import (
+    Conv1d,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    InputLevels,
+    Residual,
+    Scale,
+    weighted_layers,
+)
 
-__all__ = ["build_module", "dense_layers"]
+__all__ = ["build_module"]
 
-ACTIVATIONS: dict[str, Callable[[int | None], Activation]] = {"tanhd": TanhD, "relud": ReluD}
+SAMPLES_FOR_THRESHOLDS = 1_000
+"""Training samples that thresholds are taken from where they are decoded when asked for."""
+
+M = TypeVar("M", bound=nn.Module)
+
+_BATCH_NORMS: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d]] = {
+    2: nn.BatchNorm1d,
+    3: nn.BatchNorm1d,
+    4: nn.BatchNorm2d,
+}
+_MAX_POOLS: dict[int, type[nn.MaxPool1d | nn.MaxPool2d]] = {3: nn.MaxPool1d, 4: nn.MaxPool2d}
+_AVERAGE_POOLS: dict[int, type[nn.AvgPool1d | nn.AvgPool2d]] = {3: nn.AvgPool1d, 4: nn.AvgPool2d}
 
 
 def build_module(experiment: Experiment, dataset: Dataset, *, discretized: bool) -> nn.Sequential:
     """Return the experiment's network, its weights drawn from the experiment's seed.
+
+    Its first part is an :class:`InputLevels`.
 
     Parameters
     ----------
     discretized
         False for the float twin: the same layers with the same start, but continuous inputs and
         activations.
+
+    Raises
+    ------
+    UserError
+        If the layers do not fit the data.
     """
     settings = experiment.network
-    levels = settings.levels if discretized else None
-    features = dataset.train_features
-    n_inputs = features[0].size
-    modules: list[nn.Module] = [
-        InputLevels(
-            float(features.min()),
-            float(features.max()),
-            experiment.input.levels if discretized else None,
-        )
-    ]
-    with torch.random.fork_rng(devices=[]):
+    inputs = _input_levels(experiment.input, dataset.train_features, discretized=discretized)
+    classes = dataset.n_classes if settings.task == "classify" else 0
+    if settings.task == "classify":
+        _ = dataset.classes  # refuses a data set without them
+    n_outputs = classes or int(np.prod(dataset.train_features.shape[1:]))
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(experiment.training.seed)
-        for n_neurons in settings.hidden:
-            modules.append(Dense(n_inputs, n_neurons, bias=not settings.batch_norm))
-            if settings.batch_norm:
-                modules.append(nn.BatchNorm1d(n_neurons))
-            modules.append(ACTIVATIONS[settings.activation](levels))
-            n_inputs = n_neurons
-        modules.append(Dense(n_inputs, dataset.n_classes))
-        if settings.batch_norm:
-            modules.append(Scale())
-    return nn.Sequential(*modules)
+        builder = _Builder(
+            experiment, inputs(torch.zeros(1, *dataset.train_features.shape[1:])), discretized
+        )
+        builder.add_hidden(settings.layers or tuple(map(DenseSettings, settings.hidden)))
+        builder.add_weighted(settings.output or DenseSettings(n_outputs), bias=True)
+        builder.flatten()
+    n_given = builder.x.numel()
+    if n_given < n_outputs or (not classes and n_given != n_outputs):
+        raise UserError(
+            f"The network has {n_given} outputs: {n_outputs} "
+            f"{'classes' if classes else 'features'} need one each."
+        )
+    scale = [Scale()] if settings.batch_norm and classes else []
+    return nn.Sequential(inputs, *builder.modules, *scale)
 
 
-def dense_layers(module: nn.Module) -> list[Dense]:
-    """Return the dense layers of ``module`` in order."""
-    return [layer for layer in module.modules() if isinstance(layer, Dense)]
+def _input_levels(settings: InputSettings, features: Samples, *, discretized: bool) -> InputLevels:
+    known = features if isinstance(features, np.ndarray) else features[:SAMPLES_FOR_THRESHOLDS]
+    least, greatest = feature_range(known, settings.sharing)
+    return InputLevels(
+        input_thresholds(known, settings.levels, settings.thresholds, settings.sharing),
+        least,
+        greatest,
+        encoding=settings.encoding,
+        continuous=not discretized,
+    )
+
+
+class _Builder:
+    """Appends modules, and knows the shape of what leaves the last of them.
+
+    Attributes
+    ----------
+    x
+        One sample, as it leaves the last module.
+    """
+
+    def __init__(self, experiment: Experiment, x: Tensor, discretized: bool) -> None:
+        self.experiment = experiment
+        self.discretized = discretized
+        self.modules: list[nn.Module] = []
+        self.x = x
+
+    def add_hidden(self, layers: Sequence[LayerSettings]) -> None:
+        """Append ``layers`` with batch-norms, if the network has them, and activations.
+
+        An activation comes behind the max-pools that follow its sums: of equal levels a pool would
+        have to pick one to give the gradient to, and there are fewer sums behind it.
+        """
+        awaits_activation = False
+        for layer in layers:
+            if awaits_activation and not isinstance(layer, MaxPoolSettings):
+                self._append(self._activation())
+                awaits_activation = False
+            match layer:
+                case DropoutSettings():
+                    self._append(nn.Dropout(layer.rate))
+                case MaxPoolSettings():
+                    max_pool = self._pick(_MAX_POOLS, layer)
+                    self._append(max_pool(layer.size, layer.stride or layer.size))
+                case AveragePoolSettings():
+                    average_pool = self._pick(_AVERAGE_POOLS, layer)
+                    self._append(average_pool(layer.size, layer.stride or layer.size))
+                    awaits_activation = True
+                case _:
+                    self._add_normed(layer)
+                    awaits_activation = True
+        if awaits_activation:
+            self._append(self._activation())
+
+    def add_weighted(self, layer: LayerSettings, *, bias: bool) -> None:
+        """Append a weighted layer alone."""
+        channels = self.x.shape[1]
+        match layer:
+            case DenseSettings():
+                self.flatten()
+                self._append(Dense(self.x.shape[1], layer.neurons, bias=bias))
+            case ConvSettings():
+                _check_groups(layer, channels)
+                kind: type[Conv1d | Conv2d] = self._pick({3: Conv1d, 4: Conv2d}, layer)
+                self._append(
+                    kind(
+                        channels,
+                        layer.channels,
+                        layer.kernel,
+                        stride=layer.stride,
+                        padding=layer.padding,
+                        groups=layer.groups,
+                        bias=bias,
+                    )
+                )
+            case ConvTransposeSettings():
+                _check_groups(layer, channels)
+                self._append(
+                    self._pick({4: ConvTranspose2d}, layer)(
+                        channels,
+                        layer.channels,
+                        layer.kernel,
+                        stride=layer.stride,
+                        padding=layer.padding,
+                        output_padding=layer.output_padding,
+                        groups=layer.groups,
+                        bias=bias,
+                    )
+                )
+            case _:
+                raise UserError(
+                    "The last layer of a network or a residual is of kind "
+                    f"{_kind(layer)}: it must be a dense or a convolutional one."
+                )
+
+    def flatten(self) -> None:
+        """Bring a signal or an image into one row."""
+        if self.x.ndim > 2:
+            self._append(nn.Flatten())
+
+    def _add_normed(self, layer: LayerSettings) -> None:
+        batch_norm = self.experiment.network.batch_norm
+        if isinstance(layer, ResidualSettings):
+            self._add_residual(layer)
+        else:
+            self.add_weighted(layer, bias=not batch_norm)
+            if self.experiment.network.activation == "relud":
+                # PyTorch's own start shrinks a ReLU's sums layer by layer, down to its first step.
+                nn.init.kaiming_normal_(weighted_layers(self.modules[-1])[0].weight)
+        if batch_norm:
+            self._append(_BATCH_NORMS[self.x.ndim](self.x.shape[1]))
+
+    def _add_residual(self, layer: ResidualSettings) -> None:
+        if not layer.layers:
+            raise UserError("A residual has no layers: list at least one.")
+        *hidden, last = layer.layers
+        body = _Builder(self.experiment, self.x, self.discretized)
+        body.add_hidden(hidden)
+        body.add_weighted(last, bias=not self.experiment.network.batch_norm)
+        self._append(Residual(nn.Sequential(*body.modules), self._shortcut(body.x)))
+
+    def _shortcut(self, y: Tensor) -> nn.Module:
+        """Return what brings ``x`` to the shape of ``y``."""
+        if y.shape == self.x.shape:
+            return nn.Identity()
+        if y.ndim == self.x.ndim == 2:
+            return Dense(self.x.shape[1], y.shape[1], bias=False)
+        kinds: dict[int, type[Conv1d | Conv2d]] = {3: Conv1d, 4: Conv2d}
+        if y.ndim == self.x.ndim and y.ndim in kinds:
+            sides = zip(self.x.shape[2:], y.shape[2:], strict=True)
+            stride = max(-(-before // after) for before, after in sides)
+            shortcut = kinds[y.ndim](self.x.shape[1], y.shape[1], 1, stride=stride, bias=False)
+            if shortcut(self.x).shape == y.shape:
+                return shortcut
+        raise UserError(
+            f"A residual's layers lead from shape {tuple(self.x.shape[1:])} to "
+            f"{tuple(y.shape[1:])}: choose kernels, strides and paddings that keep the shape, or "
+            "divide each side by the same stride."
+        )
+
+    def _activation(self) -> Activation:
+        settings = self.experiment.network
+        levels = settings.levels if self.discretized else None
+        if settings.activation == "relud":
+            return ReluD(levels, settings.ceiling)
+        return ACTIVATIONS[settings.activation](levels)
+
+    def _append(self, module: nn.Module) -> None:
+        try:
+            self.x = module.eval()(self.x)
+        except RuntimeError as error:
+            raise UserError(
+                f"The layer {module} does not fit its input of shape {tuple(self.x.shape[1:])}: "
+                f"{str(error).splitlines()[0].rstrip('.')}."
+            ) from error
+        self.modules.append(module.train())
+
+    def _pick(self, kinds: dict[int, type[M]], layer: LayerSettings) -> type[M]:
+        if self.x.ndim not in kinds:
+            raise UserError(
+                f"A layer of kind {_kind(layer)} meets data of shape {tuple(self.x.shape[1:])}: it "
+                "needs an image (channels, height, width)"
+                f"{' or a signal (channels, length)' if 3 in kinds else ''}."
+            )
+        return kinds[self.x.ndim]
+
+
+def _check_groups(layer: ConvSettings | ConvTransposeSettings, channels_in: int) -> None:
+    if channels_in % layer.groups or layer.channels % layer.groups:
+        raise UserError(
+            f"A layer of kind {_kind(layer)} has {layer.groups} groups: its {channels_in} "
+            f"channels in and {layer.channels} out must both be multiples of that."
+        )
+
+
+def _kind(layer: LayerSettings) -> str:
+    return next(name for name, kind in LAYER_KINDS.items() if type(layer) is kind)

@@ -12,13 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nomul.cli.main import main
-from nomul.network import Network
-from tests.networks import random_network
+from nomul.network import Conv2d, Dense, Input, Network
+from tests.networks import random_network, random_tables
 
-__all__ = ["TINY", "Answer", "digits_network", "run", "run_process", "write_experiment"]
+__all__ = [
+    "RECONSTRUCT",
+    "TINY",
+    "Answer",
+    "digits_network",
+    "image_network",
+    "run",
+    "run_process",
+    "run_without",
+    "write_experiment",
+]
 
 TINY = """
 [input]
@@ -31,6 +42,20 @@ fan_in = [3, 4]
 kind = "grid"
 size = 3
 scope = "layer"
+[training]
+steps = 8
+"""
+
+RECONSTRUCT = """
+[input]
+levels = 4
+[network]
+task = "reconstruct"
+hidden = [4]
+levels = 8
+[codebook]
+kind = "grid"
+size = 5
 [training]
 steps = 8
 """
@@ -81,11 +106,38 @@ def run_process(*arguments: object, script: str | None = None) -> Answer:
     return Answer(result.returncode, result.stdout, result.stderr)
 
 
+_HIDING = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {hidden!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from nomul.cli.main import main
+sys.exit(main())
+"""
+
+
+def run_without(hidden: tuple[str, ...], *arguments: object) -> Answer:
+    """Run the command in a process of its own, on a machine that has not these packages."""
+    return run_process(*arguments, script=_HIDING.format(hidden=hidden))
+
+
 def digits_network(folder: Path, network: Network | None = None) -> Path:
     """Write a network that takes the digits, or another."""
     path = folder / "network.safetensors"
     (network or random_network((64, 3, 10), (2, 2))).save(path)
     return path
+
+
+def image_network() -> Network:
+    """Return a network that convolves images of 1×4×4."""
+    conv = Conv2d(**random_tables((2, 1, 3, 3), 2, 2, 2))
+    dense = Dense(**random_tables((3, 8), 3, 2, None), source="layers.0")
+    return Network(Input((1, 4, 4), np.array([0.5])), (conv, dense))
 
 
 def write_experiment(folder: Path, text: str = TINY) -> Path:

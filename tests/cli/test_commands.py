@@ -11,14 +11,19 @@ from safetensors.numpy import load_file, save_file
 
 from nomul.cli.commands import COMMANDS
 from nomul.hw import verilog
-from nomul.network import Network
+from nomul.network import Dense, Input, Network
 from nomul.sim import runner
 from nomul.sim.golden import evaluate
 from nomul.train.data import load_dataset
-from tests.cli.helpers import TINY, digits_network, run, write_experiment
-from tests.networks import random_network
+from tests.cli.helpers import TINY, digits_network, image_network, run, write_experiment
+from tests.data import needs_data
+from tests.networks import random_network, random_tables
 
 Capsys = pytest.CaptureFixture[str]
+DATA_NAMES = (
+    "breast_cancer, cifar10, digits, dry_bean, ecg_mitbih, fashion_mnist, fsdd, iris, kodak, "
+    "mnist, wine"
+)
 
 
 @pytest.fixture
@@ -34,7 +39,7 @@ def _no_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_evaluate_counts_what_the_golden_model_gets_right(network: Path, capsys: Capsys) -> None:
     dataset = load_dataset("digits")
-    answers = evaluate(Network.load(network), dataset.test_features)
+    answers = evaluate(Network.load(network), dataset.test_features[:])
     correct = int((answers == dataset.test_classes).sum())
     answer = run(capsys, "evaluate", network, "--json")
     assert (answer.exit_code, answer.errors) == (0, "")
@@ -132,7 +137,7 @@ def test_train_writes_the_network_and_its_result(tmp_path: Path, capsys: Capsys)
     answer = run(capsys, "train", write_experiment(tmp_path), "--out", out, "--json")
     assert answer.exit_code == 0
     assert list(answer.result) == [
-        *("accuracy_float", "accuracy", "memory_bits_float", "memory_bits"),
+        *("accuracy_float", "accuracy", "memory_bits_float", "memory_bits", "encoded_bits"),
         *("mismatches_torch_golden", "samples", "seconds", "network"),
     ]
     assert answer.result["network"] == str(out / "network.safetensors")
@@ -239,11 +244,12 @@ def test_a_rule_that_the_network_breaks_is_named(network: Path, capsys: Capsys) 
     [
         (
             ("evaluate", "NETWORK", "--data", "digit"),
-            "Unknown data set 'digit': did you mean 'digits'? The known ones are digits.",
+            f"Unknown data set 'digit': did you mean 'digits'? The known ones are {DATA_NAMES}.",
         ),
         (
-            ("simulate", "NETWORK", "--data", "mnist"),
-            "Unknown data set 'mnist': choose one of digits.",
+            ("simulate", "NETWORK", "--data", "mine.npz"),
+            "There is no file or folder 'mine.npz': give the path of your data or the name of a "
+            f"data set, one of {DATA_NAMES}.",
         ),
         (
             ("estimate", "NETWORK", "--device", "hx8"),
@@ -300,13 +306,72 @@ def test_features_that_the_network_does_not_take_are_refused(
     )
 
 
-def test_accuracy_needs_classes(tmp_path: Path, capsys: Capsys) -> None:
+def test_levels_cannot_be_judged(tmp_path: Path, capsys: Capsys) -> None:
     path = digits_network(tmp_path, random_network((64, 3), (2, 2), output="levels"))
     answer = run(capsys, "evaluate", path)
     assert answer.exit_code == 2
     assert answer.sentence == (
-        "The network's output is levels: accuracy needs one that is a class."
+        "The network gives 3 levels for 64 features: evaluation needs a class, or one accumulator "
+        "for each feature."
     )
+
+
+def test_an_encoded_network_is_the_same_network(
+    network: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    encoded = tmp_path / "new" / "digits.encoded"
+    answer = run(capsys, "encode", network, "-o", encoded, "--json")
+    assert (answer.exit_code, answer.errors) == (0, "")
+    assert answer.result == {
+        "encoded": str(encoded),
+        "bytes": network.stat().st_size,
+        "encoded_bytes": encoded.stat().st_size,
+    }
+    assert Network.load(encoded) == Network.load(network)
+    plain, smaller = (run(capsys, "evaluate", path, "--json") for path in (network, encoded))
+    assert (smaller.exit_code, smaller.output) == (0, plain.output)
+
+
+def test_a_network_may_be_encoded_in_its_place(network: Path, capsys: Capsys) -> None:
+    before, size = Network.load(network), network.stat().st_size
+    answer = run(capsys, "encode", network, "-o", network, "--json")
+    assert answer.exit_code == 0
+    assert answer.result["bytes"] == size
+    assert answer.result["encoded_bytes"] == network.stat().st_size < size
+    assert Network.load(network) == before
+
+
+@pytest.mark.parametrize("command", ["estimate", "verilog", "simulate", "build"])
+def test_layers_that_no_hardware_is_generated_for_are_refused(
+    command: str, tmp_path: Path, capsys: Capsys
+) -> None:
+    path = digits_network(tmp_path, image_network())
+    out = {"verilog": ["-o", tmp_path / "out"], "build": ["--out", tmp_path / "out"]}
+    answer = run(capsys, command, path, *out.get(command, []))
+    assert (answer.exit_code, answer.output) == (2, "")
+    assert answer.sentence == (
+        "layers.0 is of kind conv2d: hardware is generated for chains of dense layers so far; "
+        "evaluate this network with `nomul evaluate`."
+    )
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@needs_data("mnist")
+def test_pictures_are_evaluated_by_the_name_of_their_data_set(
+    tmp_path: Path, capsys: Capsys
+) -> None:
+    dense = Dense(**random_tables((10, 784), 10, 2, None))
+    network = Network(Input((1, 28, 28), np.array([100.0])), (dense,))
+    path = digits_network(tmp_path, network)
+    answer = run(capsys, "evaluate", path, "--data", "mnist", "--json")
+    assert (answer.exit_code, answer.errors) == (0, "")
+    dataset = load_dataset("mnist")
+    pictures = dataset.test_features[:].reshape(-1, 784)
+    sums = dense.bias + sum(
+        dense.product_table[(pictures[:, k] >= 100).astype(int)][:, dense.weight_index[:, k]]
+        for k in range(784)
+    )
+    assert answer.result["correct"] == (sums.argmax(axis=1) == dataset.test_classes).sum()
 
 
 SECTIONS = "codebook, data, hardware, input, network, training"
@@ -318,7 +383,7 @@ EXPERIMENTS = {
     "an unknown key": (
         "[network]\nbatchnorm = true",
         "Unknown key 'batchnorm': did you mean 'batch_norm'? The known ones are activation, "
-        "batch_norm, fan_in, hidden, levels.",
+        "batch_norm, ceiling, fan_in, hidden, layers, levels, operand_bits, output, task.",
     ),
     "a key outside its section": (
         "training = 1",
@@ -331,7 +396,7 @@ EXPERIMENTS = {
     "a value out of range": ("[input]\nlevels = 1", "input.levels is 1: it must be at least 2."),
     "a value that is no choice": (
         '[network]\nactivation = "sigmoid"',
-        "network.activation is 'sigmoid': choose one of tanhd, relud.",
+        "network.activation is 'sigmoid': choose one of tanhd, relud, sign, hardtanhd, sigmoidd.",
     ),
 }
 
@@ -356,23 +421,13 @@ def test_an_experiment_that_is_not_there_is_named(tmp_path: Path, capsys: Capsys
     assert answer.sentence == f"Cannot read the experiment {path}: No such file or directory."
 
 
-@pytest.mark.parametrize(
-    ("section", "sentence"),
-    [
-        (
-            '[data]\nname = "digitz"',
-            "Unknown data set 'digitz': did you mean 'digits'? The known ones are digits.",
-        ),
-    ],
-    ids=["data set"],
-)
-def test_an_experiment_with_an_unknown_name_leaves_nothing(
-    section: str, sentence: str, tmp_path: Path, capsys: Capsys
-) -> None:
-    path = write_experiment(tmp_path, f"{TINY}\n{section}\n")
+def test_an_unknown_data_set_leaves_nothing(tmp_path: Path, capsys: Capsys) -> None:
+    path = write_experiment(tmp_path, f'{TINY}\n[data]\nname = "digitz"\n')
     answer = run(capsys, "train", path, "--out", tmp_path / "out")
     assert (answer.exit_code, answer.output) == (2, "")
-    assert answer.sentence == sentence
+    assert answer.sentence == (
+        f"Unknown data set 'digitz': did you mean 'digits'? The known ones are {DATA_NAMES}."
+    )
     assert list(tmp_path.iterdir()) == [path]
 
 

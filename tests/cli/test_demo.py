@@ -44,7 +44,7 @@ def _no_tools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 KEYS = {
-    *("accuracy_float", "accuracy", "memory_bits_float", "memory_bits"),
+    *("accuracy_float", "accuracy", "memory_bits_float", "memory_bits", "encoded_bits"),
     *("mismatches_torch_golden", "mismatches_golden_rtl", "samples"),
     *("latency_cycles", "initiation_interval", "logic_cells", "lut4", "ff", "bram", "spram"),
     *("dsp", "multipliers", "fmax_mhz", "device", "bitstream", "seconds"),
@@ -127,6 +127,38 @@ def test_an_unknown_board_is_refused_before_training(tmp_path: Path, capsys: Cap
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        'task = "reconstruct"',
+        'layers = [{ kind = "dense", neurons = 4 }, { kind = "max_pool", size = 2 }]',
+        'output = { kind = "conv", channels = 10, kernel = 1 }',
+    ],
+)
+def test_what_has_no_hardware_is_refused_before_training(
+    network: str, tmp_path: Path, capsys: Capsys
+) -> None:
+    path = write_experiment(tmp_path, f"[network]\n{network}\n")
+    answer = run(capsys, "demo", path, "--out", tmp_path / "out")
+    assert (answer.exit_code, answer.output) == (2, "")
+    assert answer.sentence == (
+        "The demo goes as far as hardware, which is generated for chains of dense layers so far, "
+        "and shows how many classes are right: train this experiment with `nomul train`."
+    )
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("_no_tools")
+def test_listed_dense_layers_and_notes_are_shown(tmp_path: Path, capsys: Capsys) -> None:
+    layers = 'layers = [{ kind = "dense", neurons = 4 }, { kind = "dropout", rate = 0.1 }]'
+    text = TINY.replace("hidden = [4]", layers).replace("size = 3", "size = 4")
+    answer = run(capsys, "demo", write_experiment(tmp_path, text), "--out", tmp_path / "out")
+    assert answer.output.startswith("A 64 - 4 - 10 network without a multiplier, ")
+    assert answer.errors.splitlines()[0] == (
+        "note: codebook.size is 4: grid is symmetric around a centre, so 3 centres are used."
+    )
+
+
 @pytest.mark.slow
 def test_the_demo_goes_the_whole_way(tmp_path: Path, capsys: Capsys) -> None:
     out = tmp_path / "out"
@@ -140,5 +172,5 @@ def test_the_demo_goes_the_whole_way(tmp_path: Path, capsys: Capsys) -> None:
     assert summary["samples"] == 360
     assert Path(summary["bitstream"]).stat().st_size == summary["bitstream_bytes"] > 100_000
     network, dataset = Network.load(out / "network.safetensors"), load_dataset("digits")
-    right = evaluate(network, dataset.test_features) == dataset.test_classes
+    right = evaluate(network, dataset.test_features[:]) == dataset.test_classes
     assert summary["accuracy"] == right.mean()

@@ -13,7 +13,7 @@ from nomul.network import CheckFailed, UserError
 from tests.cli.helpers import TINY, Answer, digits_network, run, run_process, write_experiment
 from tests.networks import random_network
 
-KNOWN = "build, demo, estimate, evaluate, simulate, train, verilog"
+KNOWN = "build, demo, encode, estimate, evaluate, results, simulate, train, verilog"
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -64,6 +64,7 @@ def test_help_imports_nothing_heavy() -> None:
         "    main(['--help'])\n"
         "finally:\n"
         "    heavy = {'torch', 'amaranth', 'cocotb', 'sklearn', 'scipy', 'amaranth_boards'}\n"
+        "    heavy |= {'PIL', 'constriction', 'matplotlib'}\n"
         "    print(sorted(heavy & sys.modules.keys()), file=sys.stderr)\n"
     )
     answer = run_process(script=script)
@@ -95,6 +96,14 @@ def test_help_imports_nothing_heavy() -> None:
         (
             ("simulate", "n", "--samples", "many"),
             "Argument --samples: invalid int value: 'many': see `nomul simulate --help`.",
+        ),
+        (
+            ("results",),
+            "The following arguments are required: EXPERIMENT.toml: see `nomul results --help`.",
+        ),
+        (
+            ("encode", "n"),
+            "The following arguments are required: -o/--output: see `nomul encode --help`.",
         ),
         (("evaluate", "n", "--fast"), "Unrecognized arguments: --fast: see `nomul --help`."),
     ],
@@ -146,7 +155,8 @@ def test_the_command_runs_in_a_process_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
 def test_an_interrupt_leaves_nothing_behind(number: signal.Signals, tmp_path: Path) -> None:
-    experiment = write_experiment(tmp_path, TINY.replace("steps = 8", "steps = 4000"))
+    settings = "steps = 2000\ncheckpoint_every = 2000"
+    experiment = write_experiment(tmp_path, TINY.replace("steps = 8", settings))
     # A process that was started in the background may have been told to ignore SIGINT.
     script = (
         "import signal, sys\n"
@@ -162,12 +172,13 @@ def test_an_interrupt_leaves_nothing_behind(number: signal.Signals, tmp_path: Pa
         text=True,
     ) as process:
         assert process.stderr is not None
-        assert process.stderr.readline() == "  float twin: 1000 of 4000 steps\n"
+        assert process.stderr.readline() == "  float twin: 500 of 2000 steps\n"
         assert len(list(tmp_path.iterdir())) == 2, "the results are being staged"
         process.send_signal(number)
         output, errors = process.communicate(timeout=60)
     sentence = (
-        "nomul: Interrupted before the end: no result was written; run the same command again."
+        "nomul: Interrupted before the end: nothing incomplete was written; run the same "
+        "command again."
     )
     assert (process.returncode, output) == (2, "")
     assert errors.splitlines()[-1] == sentence

@@ -7,7 +7,7 @@ from nomul.hw.cost import KINDS, count_parts, widest_sum
 from nomul.hw.widths import accumulator_width
 from nomul.network import Dense
 from tests.hw.benches import dense, network_of
-from tests.networks import random_network
+from tests.networks import dense_layers, random_network
 
 WIRE, TABLE = [0, 1, 2, 3], [0, 3, 1, 2]
 
@@ -79,16 +79,17 @@ def test_thresholds_that_are_always_or_never_reached_cost_nothing() -> None:
 
 def test_an_arg_max_has_one_match_less_than_values() -> None:
     network = random_network((3, 7), (4,))
-    layers = count_parts(network_of(network.layers[0]))["register_bits"]
+    (layer,) = dense_layers(network)
+    layers = count_parts(network_of(layer))["register_bits"]
     parts = count_parts(network)
-    width = accumulator_width(network.layers[0])
+    width = accumulator_width(layer)
     assert parts["arg_max_bits"] == 6 * (2 * width + 3)
     # Four, two and one entry stay; in the first round one of them has no match.
     assert parts["register_bits"] - layers == (4 + 2 + 1) * (width + 3)
 
 
 def test_a_larger_network_has_at_least_as_many_parts() -> None:
-    layer = random_network((6, 9), (4,)).layers[0]
+    (layer,) = dense_layers(random_network((6, 9), (4,)))
     for n_neurons in range(1, 9):
         fewer, more = (
             count_parts(
@@ -103,5 +104,5 @@ def test_a_larger_network_has_at_least_as_many_parts() -> None:
 
 def test_the_widest_sum_is_over_all_layers() -> None:
     network = random_network((5, 4, 3), (4, 3))
-    widths = [accumulator_width(layer) for layer in network.layers]
+    widths = [accumulator_width(layer) for layer in dense_layers(network)]
     assert widest_sum(network) == max(widths)

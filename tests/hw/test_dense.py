@@ -10,6 +10,7 @@ from nomul.network import Dense
 from tests.hw.benches import check_dense, dense, elaborated
 
 EXTREME = 2**31 - 1
+THIRD = EXTREME // 3  # three of them are the greatest accumulator
 
 # Columns over four levels, of every form that a term can take.
 WIRE, DOUBLE, FALLING, PEAK, COMMON = (
@@ -38,9 +39,9 @@ LAYERS: dict[str, Dense] = {
     "three levels": dense([[-1, 0, 1], [2, 0, -2]], [[0, 1, 0], [1, 0, 1]]),
     "five levels": dense([[-3, 1, 4, 1, 5], [9, 2, 6, 5, 3]], [[0, 1], [1, 1]]),
     "256 levels": dense([list(range(256)), list(range(127, -129, -1))], [[0, 1], [1, 1]]),
-    "the greatest entries": dense([[-EXTREME, EXTREME], [EXTREME, -EXTREME - 1]], [[0, 1, 0]]),
-    "the greatest bias": dense([[0, EXTREME]], [[0, 0]], bias=[EXTREME]),
-    "the least bias": dense([[0, -EXTREME]], [[0, 0]], bias=[-EXTREME - 1]),
+    "the greatest entries": dense([[-THIRD, THIRD], [THIRD, -THIRD - 1]], [[0, 1, 0]]),
+    "the greatest bias": dense([[0, THIRD]], [[0, 0]], bias=[THIRD]),
+    "the least bias": dense([[0, -THIRD]], [[0, 0]], bias=[-THIRD - 2]),
     "neurons of very different fan-in": dense(
         [ZERO, WIRE, FALLING, PEAK],
         [[0] * 20, [1] + [0] * 19, [1, 2, 3, 3] * 5, [2] * 20],

@@ -33,7 +33,7 @@ LAYERS = {
     "all products zero": dense([ZERO], [[0, 0], [0, 0]], bias=[4, -4]),
     "two levels": dense([[1, -1], [-1, 1]], [[0, 1, 0, 1]], bias=[2]),
     "five levels": dense([[4, 2, 0, -2, -4], [0, 0, 0, 0, 1]], [[0, 1, 1], [0, 0, 0]]),
-    "the widest entries": dense([[-(2**31), 2**31 - 1], [2**31 - 1, -(2**31)]], [[0, 1]]),
+    "the widest entries": dense([[-(2**30), 2**30 - 1], [2**30 - 1, -(2**30)]], [[0, 1]]),
 }
 
 

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from nomul.hw.unrolled import Unrolled
 from nomul.hw.widths import level_width
 from nomul.network import Dense, Input, Network, Output
-from nomul.network.model import OutputKind
-from nomul.sim.golden import evaluate_levels
+from nomul.network.model import Encoding, OutputKind
+from nomul.sim.golden import evaluate_levels, input_levels
 from tests.hw.benches import all_or_some_levels, check_stream, elaborated, pack
 from tests.networks import random_levels, random_network
 
 KINDS: tuple[OutputKind, ...] = ("class", "accumulators", "levels")
 FEW_LEVELS = (2, 3, 4, 5, 8, 13)
 MANY_LEVELS = (2, 3, 16, 33, 100, 256)
-INT32 = (-(2**31), 2**31 - 1)
+LARGE = (-(2**28), 2**28 - 1)  # six of them stay within 32 bits
 
 
 def check(network: Network, levels: NDArray[np.int64]) -> Unrolled:
@@ -48,6 +48,18 @@ def test_a_random_network_is_the_golden_model(
         levels = (*levels, 6)
     network = random_network(sizes, levels, output=output, factored=factored)
     check(network, random_levels(network, 30))
+
+
+@pytest.mark.parametrize("encoding", ["level", "thermometer"])
+def test_an_image_is_flattened_whatever_it_is_encoded_in(encoding: Encoding) -> None:
+    """Two channels of 1 x 2 features of 4 levels; or six channels of bits."""
+    source = Input((2, 1, 2), np.arange(3.0), encoding)
+    n_inputs = 12 if encoding == "thermometer" else 4
+    layers = random_network((n_inputs, 3, 2), (source.n_levels, 3)).layers
+    network = Network(source, layers)
+    features = np.random.default_rng(0).uniform(-1, 3, (30, 2, 1, 2))
+    hardware = check(network, input_levels(network, features))
+    assert hardware.i.payload.shape().size == n_inputs * level_width(source.n_levels)
 
 
 def test_the_latency_is_the_sum_over_layers_and_arg_max() -> None:
@@ -83,7 +95,7 @@ def columns(draw: st.DrawFn, n_levels: int) -> list[int]:
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     if form == "random":
         return [int(entry) for entry in rng.integers(-15, 16, n_levels)]
-    return [int(entry) for entry in rng.choice([*INT32, 0], n_levels)]
+    return [int(entry) for entry in rng.choice([*LARGE, 0], n_levels)]
 
 
 @st.composite
@@ -99,7 +111,7 @@ def layers(
     index = st.integers(0, len(table) - 1)
     rows = st.lists(index, min_size=n_inputs, max_size=n_inputs)
     weight_index = draw(st.lists(rows, min_size=n_neurons, max_size=n_neurons))
-    number_near_zero = st.integers(-60, 60) | st.sampled_from(INT32)
+    number_near_zero = st.integers(-60, 60) | st.sampled_from(LARGE)
     bias = draw(st.lists(number_near_zero, min_size=n_neurons, max_size=n_neurons))
     thresholds = None
     if n_levels is not None:

@@ -218,3 +218,14 @@ def test_the_header_gives_the_input_thresholds_to_the_bit() -> None:
     text = emit(Unrolled(Network(Input((1,), thresholds), (layer,))))
     (line,) = re.findall(r"^// A level is how many of these .*: (.*)\.$", text, re.MULTILINE)
     assert [float(value) for value in line.split(", ")] == thresholds.tolist()
+
+
+def test_the_header_says_what_the_bits_of_a_thermometer_are() -> None:
+    layer = random_network((2, 1), (2,)).layers[0]
+    source = Input((1,), np.array([0.5, 16 / 7]), "thermometer")
+    header = emit(Unrolled(Network(source, (layer,)))).partition("module top(")[0]
+    assert "// i__payload: 2 levels of 1 bits, 0 to 1, the first in the least" in header
+    assert (
+        "// A feature is a bit for each of these thresholds, 1 if it is reached: "
+        f"0.5, {16 / 7!r}.\n"
+    ) in header

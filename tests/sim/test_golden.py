@@ -1,4 +1,4 @@
-"""The golden model against three nested loops, and at the edges of its comparisons."""
+"""The golden model against nested loops and PyTorch, and at the edges of its comparisons."""
 
 from __future__ import annotations
 
@@ -8,39 +8,94 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch.nn import functional
 
-from nomul.network import Dense, Input, Network, Output, UserError
+from nomul.network import (
+    Add,
+    Conv2d,
+    Dense,
+    Input,
+    MaxPool2d,
+    Network,
+    Output,
+    UserError,
+)
+from nomul.network.model import Encoding
 from nomul.sim.golden import evaluate, evaluate_levels, input_levels
-from tests.network.strategies import networks
+from tests.network.reader import answer
+from tests.network.strategies import graphs, networks
 from tests.networks import random_levels, random_network
 
 
-def looped(network: Network, levels: list[int]) -> Any:
-    """Answer one sample, one product after the other, in Python's integers."""
-    sums: list[int] = []
-    for layer in network.layers:
-        sums = layer.bias.tolist()
-        for o in range(layer.n_outputs):
-            for k in range(layer.n_inputs):
-                sums[o] += int(layer.product_table[levels[k], layer.weight_index[o, k]])
-        if layer.thresholds is not None:
-            own = layer.neuron_thresholds().tolist()
-            levels = [sum(sums[o] >= threshold for threshold in own[o]) for o in range(len(own))]
-    if network.output.kind == "class":
-        return min(o for o in range(len(sums)) if sums[o] == max(sums))
-    return sums if network.output.kind == "accumulators" else levels
+@settings(deadline=None, max_examples=100)
+@given(network=networks() | graphs(max_size=3), seed=st.integers(0, 1000))
+def test_answers_are_those_of_nested_loops(network: Network, seed: int) -> None:
+    levels = random_levels(network, 4, seed)
+    answers = evaluate_levels(network, levels)
+    document = network.document()
+    assert answers.tolist() == [
+        answer(document.description, document.tensors, sample) for sample in levels.tolist()
+    ]
+    assert answers.dtype == np.int64
 
 
 @settings(deadline=None, max_examples=100)
-@given(network=networks(), seed=st.integers(0, 1000))
-def test_answers_are_those_of_three_nested_loops(network: Network, seed: int) -> None:
-    levels = random_levels(network, 10, seed)
-    answers = evaluate_levels(network, levels)
-    assert answers.tolist() == [looped(network, sample) for sample in levels.tolist()]
-    assert answers.dtype == np.int64
+@given(network=graphs(), seed=st.integers(0, 1000))
+def test_sums_are_pytorchs(network: Network, seed: int) -> None:
+    """PyTorch has the same layers, and its sums of integers are exact in float64."""
+    torch.set_num_threads(1)  # tensors this small only wait for each other on more
+    grids = {
+        "input": torch.from_numpy(
+            random_levels(network, 3, seed).reshape(3, *network.shapes["input"])
+        ).double()
+    }
+    for number, layer in enumerate(network.layers):
+        name = f"layers.{number}"
+        result = pytorch_sums(layer, [grids[source] for source in layer.sources])
+        if not isinstance(layer, MaxPool2d):
+            result = result + torch.tensor(layer.bias)[:, None, None]
+            if layer.thresholds is not None:
+                own = np.atleast_2d(layer.thresholds)[:, None, None]
+                result = (result[..., None] >= torch.tensor(own)).double().sum(-1)
+        assert result.shape[1:] == network.shapes[name]
+        grids[name] = result
+    answers = evaluate_levels(network, grids["input"].long().numpy().reshape(3, -1))
+    flat = result.reshape(3, -1)
+    expected = flat.numpy().argmax(1) if network.output.kind == "class" else flat.long().numpy()
+    assert answers.tolist() == expected.tolist()
+
+
+def pytorch_sums(layer: Any, sources: list[Any]) -> Any:
+    """Return PyTorch's sums in float64, level by level where the table has no factors."""
+    if isinstance(layer, Add):
+        return sum(sources)
+    if isinstance(layer, MaxPool2d):
+        return functional.max_pool2d(sources[0], layer.size, layer.stride, layer.padding)
+    total: Any = 0
+    for level, row in enumerate(layer.product_table):
+        at_level = (sources[0] == level).double()
+        weights = torch.from_numpy(row[layer.weight_index]).double()
+        if isinstance(layer, Dense):
+            total = total + functional.linear(at_level.flatten(1), weights)[..., None, None]
+        elif isinstance(layer, Conv2d):
+            total = total + functional.conv2d(
+                at_level, weights, None, layer.stride, layer.padding, groups=layer.groups
+            )
+        else:
+            total = total + functional.conv_transpose2d(
+                at_level,
+                weights,
+                None,
+                layer.stride,
+                layer.padding,
+                layer.output_padding,
+                layer.groups,
+            )
+    return total
 
 
 @settings(deadline=None, max_examples=50)
@@ -57,15 +112,19 @@ def test_features_are_evaluated_by_way_of_their_levels(network: Network, seed: i
     assert evaluate(network, features).tolist() == evaluate_levels(network, levels).tolist()
 
 
-def identity(thresholds: NDArray[np.float64], shape: tuple[int, ...] = (1,)) -> Network:
+def identity(
+    thresholds: NDArray[np.float64],
+    shape: tuple[int, ...] = (1,),
+    encoding: Encoding = "level",
+) -> Network:
     """Return a network whose first accumulator is the sum of the input levels."""
-    n_inputs, n_levels = int(np.prod(shape)), thresholds.shape[-1] + 1
+    source = Input(shape, thresholds, encoding)
     layer = Dense(
-        np.zeros((1, n_inputs), np.uint8),
-        np.arange(n_levels, dtype=np.int32)[:, None],
+        np.zeros((1, int(np.prod(source.level_shape))), np.uint8),
+        np.arange(source.n_levels, dtype=np.int32)[:, None],
         np.zeros(1, np.int32),
     )
-    return Network(Input(shape, thresholds), (layer,), Output("accumulators"))
+    return Network(source, (layer,), Output("accumulators"))
 
 
 @pytest.mark.parametrize(
@@ -140,14 +199,73 @@ def test_the_scale_of_the_output_leaves_the_accumulators() -> None:
     assert np.array_equal(evaluate_levels(plain, levels), evaluate_levels(scaled, levels))
 
 
-def test_sums_beyond_32_bits_do_not_overflow() -> None:
+@pytest.mark.parametrize("factored", [False, True])
+def test_partial_sums_beyond_32_bits_do_not_overflow(factored: bool) -> None:
+    """Half of the products cancel the others: the accumulator is what the last one makes it."""
+    largest = 2**31 - 1
+    factors: dict[str, Any] = {
+        "level_value": np.array([1, 1], np.int32),
+        "centre": np.array([largest, -largest, 7], np.int32),
+    }
     layer = Dense(
-        np.zeros((1, 3), np.uint8),
-        np.full((2, 1), 2**31 - 1, np.int32),
-        np.full(1, 2**31 - 1, np.int32),
+        np.array([[0] * 1000 + [1] * 1000 + [2]], np.uint8),
+        np.array([[largest, -largest, 7]] * 2, np.int32),
+        np.full(1, -largest, np.int32),
+        **(factors if factored else {}),
     )
-    network = Network(Input((3,), np.array([0.5])), (layer,), Output("accumulators"))
-    assert evaluate(network, [[0.0, 0.0, 0.0]]).tolist() == [[4 * (2**31 - 1)]]
+    network = Network(Input((2001,), np.array([0.5])), (layer,), Output("accumulators"))
+    assert evaluate(network, np.zeros((1, 2001))).tolist() == [[7 - largest]]
+
+
+def test_padding_is_no_level() -> None:
+    """A level 0 adds 5, a level 1 adds 1; a padded position adds nothing."""
+    layer = Conv2d(
+        np.zeros((1, 1, 1, 3), np.uint8),
+        np.array([[5], [1]], np.int32),
+        np.zeros(1, np.int32),
+        padding=(1, 1),
+    )
+    network = Network(Input((1, 3), np.array([0.5])), (layer,), Output("accumulators"))
+    assert network.shapes["layers.0"] == (1, 3, 3)
+    assert evaluate(network, [[[0.0, 1.0, 1.0]]]).tolist() == [[0, 0, 0, 6, 7, 2, 0, 0, 0]]
+
+
+def test_a_padded_position_never_is_the_greatest_level() -> None:
+    pool = MaxPool2d((2, 2), (1, 1), (1, 1))
+    network = Network(Input((1, 1, 2), np.array([0.5, 1.5])), (pool,), Output("levels"))
+    assert evaluate(network, [[[[0.0, 2.0]]]]).tolist() == [[0, 2, 2, 0, 2, 2]]
+
+
+def test_thermometer_bits_follow_their_channel() -> None:
+    thresholds = np.array([0.0, 1.0, 2.0])
+    network = identity(thresholds, (2, 2), "thermometer")
+    features = [[[0.0, 1.0], [2.0, -1.0]]]
+    assert network.input.level_shape == (6, 2)
+    bits = input_levels(network, features).reshape(6, 2)
+    assert bits.tolist() == [[1, 1], [0, 1], [0, 0], [1, 0], [1, 0], [1, 0]]
+    assert evaluate(network, features).tolist() == [[6]]
+
+
+def test_thermometer_bits_have_their_features_own_thresholds() -> None:
+    network = identity(np.array([[0.0, 1.0], [10.0, 20.0]]), (2,), "thermometer")
+    assert input_levels(network, [[0.5, 20.0], [1.0, 5.0]]).tolist() == [[1, 0, 1, 1], [1, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.bool_])
+def test_features_may_be_of_any_dtype(dtype: Any) -> None:
+    network = identity(np.array([0.5]))
+    assert evaluate(network, np.array([[0], [1]], dtype)).tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize("n_samples", [1, 7])
+def test_samples_are_answered_alike_in_chunks(
+    n_samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = random_network((6, 5, 3), (4, 4), output="accumulators")
+    features = np.random.default_rng(0).uniform(0, 4, (n_samples, 6))
+    at_once = evaluate(network, features)
+    monkeypatch.setattr("nomul.sim.golden._BYTES_AT_ONCE", 100)
+    assert np.array_equal(evaluate(network, features), at_once)
 
 
 @pytest.mark.parametrize("output", ["class", "accumulators", "levels"])

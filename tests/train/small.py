@@ -12,7 +12,8 @@ from torch import nn
 
 from nomul.train.activations import Activation, ReluD, TanhD
 from nomul.train.codebook import fit_grid, fit_kmeans
-from nomul.train.data import Dataset, load_dataset
+from nomul.train.data import load_dataset
+from nomul.train.dataset import Dataset
 from nomul.train.layers import Dense, InputLevels, Scale
 
 __all__ = ["Form", "dense", "features", "few_digits", "forms", "random_module"]
@@ -69,7 +70,7 @@ def dense(
     )
     layer.cluster(fitted)
     layer.fix_codebook(fitted)
-    # No bias beyond the greatest weight: in units of tiny weights a sum would leave float32.
+    # No bias beyond the greatest weight: in units of tiny weights a sum would leave 32 bits.
     nn.init.uniform_(layer.bias, -1.0, 1.0)
     with torch.no_grad():
         layer.bias.mul_(float(abs(fitted.centres).max()))
@@ -84,7 +85,7 @@ def random_module(form: Form) -> nn.Sequential:
     """Return a module in evaluation mode whose batch-norms have statistics of their own."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(form.seed)
-        modules: list[nn.Module] = [InputLevels(-1.0, 2.0, form.input_levels)]
+        modules: list[nn.Module] = [InputLevels.uniform(-1.0, 2.0, form.input_levels)]
         n_inputs = form.sizes[0]
         for number, n_neurons in enumerate(form.sizes[1:], 2):
             modules.append(
@@ -116,7 +117,7 @@ def features(form: Form, n_samples: int = 40) -> torch.Tensor:
     generator = torch.Generator().manual_seed(form.seed)
     n_inputs = form.sizes[0]
     x = torch.rand((n_samples, n_inputs), generator=generator, dtype=torch.float64) * 4 - 1.5
-    thresholds = InputLevels(-1.0, 2.0, form.input_levels).thresholds
+    thresholds = InputLevels.uniform(-1.0, 2.0, form.input_levels).thresholds
     chosen = torch.randint(len(thresholds), (n_samples, n_inputs), generator=generator)
     edges = torch.full((2, n_inputs), torch.inf, dtype=torch.float64)
     edges[1] = -torch.inf
@@ -126,8 +127,9 @@ def features(form: Form, n_samples: int = 40) -> torch.Tensor:
 def few_digits(n_samples: int = 200) -> Dataset:
     """Return the digits with fewer samples to train on."""
     digits = load_dataset("digits")
+    classes, _ = digits.classes
     return dataclasses.replace(
         digits,
         train_features=digits.train_features[:n_samples],
-        train_classes=digits.train_classes[:n_samples],
+        train_classes=classes[:n_samples],
     )

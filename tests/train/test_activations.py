@@ -6,16 +6,28 @@ import itertools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import logit
 from torch import Tensor
 from torch.nn import functional
 
-from nomul.train.activations import Activation, ReluD, TanhD
+from nomul.network.errors import UserError
+from nomul.train.activations import (
+    Activation,
+    HardTanhD,
+    ReluD,
+    SigmoidD,
+    SignD,
+    TanhD,
+)
 
 KINDS: list[Callable[[int | None], Activation]] = [TanhD, ReluD]
+
+
 LEVELS = [2, 3, 4, 5, 16, 31, 32, 255, 256]
 
 
@@ -155,3 +167,66 @@ def test_a_relud_of_another_ceiling_reaches_it() -> None:
 
 def test_the_levels_are_shown() -> None:
     assert repr(TanhD(5)) == "TanhD(levels=5)"
+
+
+@pytest.mark.parametrize(
+    ("activation", "function"),
+    [
+        (TanhD(7), torch.tanh),
+        (SigmoidD(7), torch.sigmoid),
+        (ReluD(7), functional.relu6),
+        (HardTanhD(7), functional.hardtanh),
+        (SignD(), functional.hardtanh),
+        (SignD(None), functional.hardtanh),
+        (HardTanhD(7, -2.0, 0.5), lambda x: functional.hardtanh(x, -2.0, 0.5)),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_are_those_of_pytorchs_own_function(
+    activation: Activation, function: Callable[[Tensor], Tensor], dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    x = (3 * torch.randn(5, 40, dtype=dtype)).requires_grad_()
+    gradient = torch.randn(5, 40, dtype=dtype)
+    (found,) = torch.autograd.grad(activation(x), x, gradient)
+    (expected,) = torch.autograd.grad(function(x), x, gradient)
+    assert torch.allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_sign_knows_the_smallest_floats() -> None:
+    x = torch.tensor([-1e-30, -0.0, 0.0, 1e-30, -7.0, 7.0])
+    assert SignD()(x).tolist() == [-1.0, 1.0, 1.0, 1.0, -1.0, 1.0]
+    assert SignD().boundaries() == [0.0]
+    assert (SignD().integer_level_values(), SignD().integer_unit) == ([-1, 1], 1.0)
+
+
+def test_boundaries_of_hard_tanh_lie_half_way() -> None:
+    assert HardTanhD(5).boundaries() == [-0.75, -0.25, 0.25, 0.75]
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+def test_boundaries_of_the_logistic_function_are_its_inverse(levels: int) -> None:
+    expected = logit((np.arange(1, levels) - 0.5) / (levels - 1)).tolist()
+    assert SigmoidD(levels).boundaries() == pytest.approx(expected, rel=1e-12, abs=1e-15)
+    assert SigmoidD(levels).integer_level_values() == list(range(levels))
+
+
+def _refusal(make: Callable[[], object]) -> str:
+    with pytest.raises(UserError) as caught:
+        make()
+    return str(caught.value)
+
+
+def test_wrong_levels_and_ceilings_are_refused() -> None:
+    assert _refusal(lambda: SignD(5)) == (
+        "sign takes 2 levels, not 5: give it 2, or choose hardtanhd, which takes any number."
+    )
+    for levels in (1, 257):
+        assert _refusal(lambda levels=levels: TanhD(levels)) == (  # type: ignore[misc]
+            f"An activation takes 2 to 256 levels, not {levels}: give it a number between, or None "
+            "for the continuous function."
+        )
+    assert _refusal(lambda: ReluD(4, ceiling=math.inf)) == (
+        "A ReLU that is to have levels needs a finite ceiling above 0, not inf: 6 is usual."
+    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nomul.train.codebook import INTEGER_MAX, Codebook, fit_grid, fit_kmeans
+from nomul.network.errors import UserError
+from nomul.train.clustering import kmeans_centres
+from nomul.train.codebook import (
+    CODEBOOKS,
+    INTEGER_MAX,
+    Codebook,
+    centres_used,
+    check_size,
+    fit_codebook,
+    fit_grid,
+    fit_kmeans,
+)
 
 Floats = NDArray[np.float64]
 
@@ -155,3 +168,121 @@ def test_half_way_the_greater_centre_is_nearest() -> None:
 
 def test_one_centre_is_nearest_to_everything() -> None:
     assert Codebook(1.0, np.array([3])).nearest(np.array([-9.0, 3.0, 9.0])).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("kind", CODEBOOKS)
+@pytest.mark.parametrize("size", [1, 2, 3, 8, 9, 101])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_codebook_has_the_centres_that_it_says_it_has(kind: str, size: int, dtype: type) -> None:
+    weights: NDArray[Any] = (
+        np.random.default_rng(size).laplace(0.01, 1.0, size=(40, 50)).astype(dtype)
+    )
+    codebook = fit_codebook(kind, weights, size)
+    assert codebook.step > 0
+    assert codebook.integers.dtype == np.int64
+    assert len(codebook.integers) == centres_used(kind, size)
+    assert (np.diff(codebook.integers) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("kmeans", {1: 1, 2: 2, 1000: 1000}),
+        ("laplacian_l1", {1: 1, 2: 1, 3: 3, 1000: 999}),
+        ("gaussian_l2", {101: 101, 102: 101}),
+        ("grid", {2: 2, 3: 3, 4: 3, 256: 255}),
+        ("powers_of_two", {2: 1, 7: 7, 8: 7, 32: 31, 1000: 31}),
+        ("ternary", {1: 3, 1000: 3}),
+        ("bilevel", {1: 2, 1000: 2}),
+    ],
+)
+def test_how_many_of_the_centres_asked_for_are_used(kind: str, sizes: dict[int, int]) -> None:
+    assert {size: centres_used(kind, size) for size in sizes} == sizes
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CODEBOOKS if kind != "bilevel"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_zero_is_a_centre_where_it_must_be(kind: str, pinned: bool) -> None:
+    weights = np.random.default_rng(0).normal(0.3, 1.0, size=500)
+    codebook = fit_codebook(kind, weights, 7, with_zero=True, pinned=pinned)
+    assert 0 in codebook.integers
+    assert len(codebook.integers) == centres_used(kind, 7)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("bilevel", "bilevel"), ("grid", "grid")])
+def test_two_centres_without_a_zero_are_refused_where_there_must_be_one(
+    kind: str, name: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        fit_codebook(kind, np.ones(3), 2, with_zero=True)
+    assert str(caught.value) == (
+        f"A {name} codebook of 2 centres has no 0, which pruned weights need: choose ternary, or "
+        "do not prune."
+    )
+
+
+@pytest.mark.parametrize("kind", CODEBOOKS)
+@pytest.mark.parametrize("shape", [(0,), (2, 3)])
+def test_no_weight_but_zero_has_a_codebook_too(kind: str, shape: tuple[int, ...]) -> None:
+    codebook = fit_codebook(kind, np.zeros(shape), 5)
+    assert codebook.step == 1.0
+    assert (0 in codebook.integers) == (kind != "bilevel")
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        fit_codebook("laplacian", np.ones(3), 3)
+    assert str(caught.value) == (
+        "Unknown codebook kind 'laplacian': did you mean 'laplacian_l2'? The known ones are "
+        "bilevel, gaussian_l1, gaussian_l2, grid, kmeans, laplacian_l1, laplacian_l2, "
+        "powers_of_two, ternary."
+    )
+
+
+def test_a_codebook_larger_than_its_scope_is_refused() -> None:
+    check_size(5, 5, "layers.0")
+    with pytest.raises(UserError) as caught:
+        check_size(101, 64, "layers.0")
+    assert str(caught.value) == (
+        "A codebook of 101 centres is larger than layers.0, which has 64 weights: choose a size of "
+        "64 at most."
+    )
+
+
+def test_a_parametric_codebook_is_its_models_centres_up_to_its_integers() -> None:
+    weights = np.random.default_rng(0).laplace(0.2, 1.0, size=5000)
+    largest = float(np.abs(weights - weights.mean()).max())
+    codebook = fit_codebook("laplacian_l1", weights, 11)
+    ends = [weights.mean() - largest, weights.mean() + largest]
+    assert codebook.centres[[0, -1]] == pytest.approx(ends, abs=codebook.step / 2)
+    assert np.diff(codebook.centres)[5] == pytest.approx(
+        -largest * math.log(1 - 2 / 11) / math.log(11), abs=codebook.step
+    )
+
+
+@pytest.mark.parametrize("family", ["laplace", "normal", "standard_t"])
+@pytest.mark.parametrize(("size", "integer_max"), [(101, {2047}), (1000, {8191, 16383, 32767})])
+def test_rounding_to_integers_costs_little_and_a_hundred_centres_need_12_bits(
+    family: str, size: int, integer_max: set[int]
+) -> None:
+    generator = np.random.default_rng(size)
+    weights = generator.standard_t(5, 100_000)
+    if family != "standard_t":
+        weights = getattr(generator, family)(size=100_000)
+    exact = kmeans_centres(weights, size)
+    codebook = fit_kmeans(weights, size)
+
+    def error(centres: Floats) -> float:
+        nearest = ((centres[1:] + centres[:-1]) / 2).searchsorted(weights)
+        return float(np.square(weights - centres[nearest]).sum())
+
+    assert int(np.abs(codebook.integers).max()) in integer_max
+    assert error(codebook.centres) <= error(exact) * 1.02
+
+
+def test_weights_assigned_in_float32_or_float64_have_the_same_centres() -> None:
+    weights = np.random.default_rng(0).laplace(size=2000).astype(np.float32)
+    for size in (5, 101):
+        low, high = fit_kmeans(weights, size), fit_kmeans(weights.astype(np.float64), size)
+        assert low.integers.tolist() == high.integers.tolist()
+        assert low.step == high.step

@@ -1,209 +1,237 @@
-"""An experiment's file: its defaults, and what it refuses."""
+"""An experiment: its defaults, what contradicts itself, and what is used instead."""
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from nomul.network import UserError
-from nomul.train.experiment import Experiment, load_experiment
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from nomul.train.codebook import CODEBOOKS
+from nomul.train.experiment import (
+    CodebookKind,
+    CodebookSettings,
+    Experiment,
+    NetworkSettings,
+    TrainingSettings,
+    notes,
+)
+from nomul.train.layer_settings import DenseSettings
 
 DEFAULTS = {
-    "data": {"name": "digits"},
-    "input": {"levels": 16},
+    "data": {"name": "digits", "image_size": 0, "test_samples": 0},
+    "input": {
+        "levels": 16,
+        "thresholds": "uniform",
+        "sharing": "shared",
+        "encoding": "level",
+    },
     "network": {
+        "task": "classify",
         "hidden": (32,),
+        "layers": (),
+        "output": None,
         "activation": "tanhd",
+        "ceiling": 6.0,
         "levels": 32,
         "batch_norm": False,
         "fan_in": (),
+        "operand_bits": 0,
     },
-    "codebook": {"kind": "kmeans", "size": 101, "scope": "network"},
+    "codebook": {
+        "kind": "kmeans",
+        "size": 101,
+        "scope": "network",
+        "groups": (),
+        "biases": "apart",
+        "zero": False,
+        "pinned": True,
+        "start_size": 0,
+    },
     "training": {
         "seed": 0,
         "steps": 2000,
         "batch_size": 64,
         "learning_rate": 0.01,
+        "schedule": "cosine",
+        "warm_up": 0,
+        "weight_decay": 0.0,
         "label_smoothing": 0.2,
         "noise": 0.0,
+        "shift": 0,
+        "flip": False,
         "cluster_every": 100,
+        "cluster_every_start": 0,
         "cluster_from": 0.2,
         "straight_through_from": 0.6,
         "prune_until": 0.25,
+        "validation": 0.0,
+        "validate_every": 100,
+        "patience": 0,
+        "checkpoint_every": 1000,
+        "precision": "float32",
+        "compile": False,
     },
     "hardware": {"board": "icebreaker"},
 }
 
 
-def write(folder: Path, text: str) -> Path:
-    path = folder / "experiment.toml"
-    path.write_text(text)
-    return path
+def test_the_defaults_are_the_method_as_published() -> None:
+    assert dataclasses.asdict(Experiment()) == DEFAULTS
 
 
-def refusal(folder: Path, text: str) -> str:
-    """Return what is said of the file, but for its path."""
-    path = write(folder, text)
-    with pytest.raises(UserError) as refused:
-        load_experiment(path)
-    return str(refused.value).removeprefix(f"{path}: ")
-
-
-def test_every_key_has_its_default(tmp_path: Path) -> None:
-    assert dataclasses.asdict(load_experiment(write(tmp_path, ""))) == DEFAULTS
-    assert load_experiment(write(tmp_path, "")) == Experiment()
-
-
-@pytest.mark.parametrize("section", DEFAULTS)
-def test_an_empty_section_keeps_the_defaults(tmp_path: Path, section: str) -> None:
-    assert load_experiment(write(tmp_path, f"[{section}]")) == Experiment()
+def test_the_kinds_of_codebook_are_those_that_can_be_fitted() -> None:
+    assert set(get_args(CodebookKind)) == set(CODEBOOKS)
 
 
 @pytest.mark.parametrize(
-    ("section", "key", "text", "value"),
-    [
-        ("data", "name", '"other"', "other"),
-        ("input", "levels", "2", 2),
-        ("input", "levels", "256", 256),
-        ("network", "hidden", "[]", ()),
-        ("network", "hidden", "[1, 2]", (1, 2)),
-        ("network", "activation", '"relud"', "relud"),
-        ("network", "batch_norm", "true", True),
-        ("network", "fan_in", "[3, 4]", (3, 4)),
-        ("codebook", "size", "4_095", 4_095),
-        ("codebook", "scope", '"layer"', "layer"),
-        ("training", "learning_rate", "1", 1.0),
-        ("training", "label_smoothing", "0", 0.0),
-        ("training", "cluster_every", "0", 0),
-        ("training", "prune_until", "1.0", 1.0),
-        ("hardware", "board", '"other"', "other"),
-    ],
-)
-def test_a_key_sets_its_value(
-    tmp_path: Path, section: str, key: str, text: str, value: object
-) -> None:
-    experiment = load_experiment(write(tmp_path, f"[{section}]\n{key} = {text}"))
-    found = dataclasses.asdict(experiment)[section][key]
-    assert found == value
-    assert type(found) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("parts", "sentence"),
     [
         (
-            "[trainning]",
-            "Unknown section 'trainning': did you mean 'training'? The known ones are codebook, "
-            "data, hardware, input, network, training.",
+            {"network": NetworkSettings(hidden=(4,), layers=(DenseSettings(4),))},
+            "network.hidden and network.layers are both there: keep one of them.",
         ),
         (
-            "[codebook]\nsizes = 3",
-            "Unknown key 'sizes': did you mean 'size'? The known ones are kind, scope, size.",
-        ),
-        ("training = 1", "training must be a section: write [training] above its keys."),
-        ("[input]\nlevels = 1", "input.levels is 1: it must be at least 2."),
-        ("[input]\nlevels = 257", "input.levels is 257: it must be at most 256."),
-        ("[input]\nlevels = 16.0", "input.levels is 16.0: it must be an integer."),
-        ("[input]\nlevels = true", "input.levels is True: it must be an integer."),
-        ("[network]\nlevels = 1", "network.levels is 1: it must be at least 2."),
-        ("[network]\nhidden = 32", "network.hidden is 32: it must be a list of integers."),
-        ("[network]\nhidden = [0]", "network.hidden is 0: it must be at least 1."),
-        ("[network]\nhidden = ['a']", "network.hidden is 'a': it must be an integer."),
-        ("[network]\nhidden = [[1]]", "network.hidden is [1]: it must be an integer."),
-        ("[network]\nfan_in = [1, 0]", "network.fan_in is 0: it must be at least 1."),
-        ("[network]\nbatch_norm = 1", "network.batch_norm is 1: it must be true or false."),
-        (
-            "[network]\nactivation = 'relu'",
-            "network.activation is 'relu': choose one of tanhd, relud.",
-        ),
-        ("[codebook]\nkind = []", "codebook.kind is []: choose one of kmeans, grid."),
-        ("[codebook]\nsize = 1", "codebook.size is 1: it must be at least 2."),
-        ("[codebook]\nsize = 4_096", "codebook.size is 4096: it must be at most 4095."),
-        ("[codebook]\nscope = 'all'", "codebook.scope is 'all': choose one of network, layer."),
-        ("[data]\nname = 1", "data.name is 1: it must be a text."),
-        ("[hardware]\nboard = false", "hardware.board is False: it must be a text."),
-        ("[training]\nseed = -1", "training.seed is -1: it must be at least 0."),
-        ("[training]\nsteps = 0", "training.steps is 0: it must be at least 1."),
-        ("[training]\nbatch_size = 1", "training.batch_size is 1: it must be at least 2."),
-        (
-            "[training]\nlearning_rate = '1'",
-            "training.learning_rate is '1': it must be a number.",
+            {"network": NetworkSettings(activation="sign")},
+            "network.levels is 32: the sign has two levels, so write levels = 2.",
         ),
         (
-            "[training]\nlearning_rate = nan",
-            "training.learning_rate is nan: it must be finite.",
-        ),
-        ("[training]\nnoise = -0.5", "training.noise is -0.5: it must be at least 0.0."),
-        (
-            "[training]\nlabel_smoothing = 1.5",
-            "training.label_smoothing is 1.5: it must be at most 1.0.",
+            {"network": NetworkSettings(fan_in=(3, 3), operand_bits=100)},
+            "network.fan_in and network.operand_bits are both there: keep one of them.",
         ),
         (
-            "[training]\ncluster_every = -1",
-            "training.cluster_every is -1: it must be at least 0.",
-        ),
-        ("[training]\ncluster_from = 2", "training.cluster_from is 2: it must be at most 1.0."),
-        (
-            "[training]\nstraight_through_from = -1",
-            "training.straight_through_from is -1: it must be at least 0.0.",
-        ),
-        ("[training]\nprune_until = 1.1", "training.prune_until is 1.1: it must be at most 1.0."),
-        (
-            "[network]\nhidden = [4, 4]\nfan_in = [3, 3]",
+            {"network": NetworkSettings(hidden=(4, 4), fan_in=(3, 3))},
             "network.fan_in has 2 entries: it must have one for each of the 3 layers, or none.",
         ),
         (
-            "[codebook]\nkind = 'grid'\nsize = 4\nscope = 'layer'",
-            "codebook.size is 4: a grid is symmetric around 0 and needs an odd size.",
+            {"codebook": CodebookSettings(scope="groups")},
+            'codebook.groups lists the layers of each codebook where scope = "groups", and must be '
+            "left out elsewhere.",
         ),
         (
-            "[codebook]\nkind = 'grid'\nsize = 5",
-            'codebook.scope is "network": a grid has one step for each layer, so write '
-            'scope = "layer".',
+            {"codebook": CodebookSettings(groups=((0,), (1,)))},
+            'codebook.groups lists the layers of each codebook where scope = "groups", and must be '
+            "left out elsewhere.",
+        ),
+        (
+            {"codebook": CodebookSettings(kind="laplacian_l2", size=2)},
+            "codebook.size is 2: laplacian_l2 is symmetric around a centre and would have that one "
+            "alone, so write 3 or choose bilevel.",
+        ),
+        (
+            {"codebook": CodebookSettings(kind="powers_of_two", size=2)},
+            "codebook.size is 2: powers_of_two is symmetric around a centre and would have that "
+            "one alone, so write 3 or choose bilevel.",
+        ),
+        (
+            {"codebook": CodebookSettings(kind="bilevel", zero=True)},
+            "codebook.kind is bilevel of two centres, which have no 0 between them: codebook.zero "
+            "and pruning need one, so choose ternary.",
+        ),
+        (
+            {
+                "codebook": CodebookSettings(kind="bilevel"),
+                "network": NetworkSettings(operand_bits=9),
+            },
+            "codebook.kind is bilevel of two centres, which have no 0 between them: codebook.zero "
+            "and pruning need one, so choose ternary.",
+        ),
+        (
+            {
+                "codebook": CodebookSettings(kind="grid", size=2),
+                "network": NetworkSettings(fan_in=(3, 3)),
+            },
+            "codebook.kind is grid of two centres, which have no 0 between them: codebook.zero and "
+            "pruning need one, so choose ternary.",
+        ),
+        (
+            {"codebook": CodebookSettings(size=10, start_size=9)},
+            "codebook.start_size is 9: it must be at least the size 10, to which it shrinks.",
+        ),
+        (
+            {"training": TrainingSettings(cluster_every=10, cluster_every_start=9)},
+            "training.cluster_every_start is 9: it must be at least cluster_every, 10, to which it "
+            "shrinks.",
+        ),
+        (
+            {"training": TrainingSettings(patience=3)},
+            "training.patience needs samples to validate on: write validation = 0.1, say.",
         ),
     ],
 )
-def test_what_an_experiment_cannot_be_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
-    assert refusal(tmp_path, text) == sentence
-
-
-def test_an_absent_file_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "absent.toml"
+def test_settings_that_contradict_each_other_are_refused(
+    parts: dict[str, Any], sentence: str
+) -> None:
     with pytest.raises(UserError) as refused:
-        load_experiment(path)
-    assert str(refused.value) == (f"Cannot read the experiment {path}: No such file or directory.")
-
-
-def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
-    path = write(tmp_path, "levels: 16")
-    with pytest.raises(UserError) as refused:
-        load_experiment(path)
-    assert str(refused.value) == (
-        f"{path} is not a TOML file: Expected '=' after a key in a key/value pair "
-        "(at line 1, column 7)."
-    )
+        Experiment(**parts)
+    assert str(refused.value) == sentence
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"\xff\xfe", b"a = " + b"[" * 5000 + b"]" * 5000, b"a = " + b"9" * 5000],
-    ids=["bytes", "deep", "digits"],
+    "parts",
+    [
+        {"network": NetworkSettings(layers=(DenseSettings(4),), fan_in=(3, 3, 3))},
+        {"network": NetworkSettings(activation="sign", levels=2)},
+        {"codebook": CodebookSettings(scope="groups", groups=((0,), (1,)))},
+        {"codebook": CodebookSettings(kind="bilevel")},
+        {"codebook": CodebookSettings(kind="ternary", zero=True)},
+        {"codebook": CodebookSettings(size=10, start_size=10)},
+        {"training": TrainingSettings(cluster_every=10, cluster_every_start=10)},
+        {"training": TrainingSettings(patience=3, validation=0.1)},
+    ],
 )
-def test_a_file_that_cannot_be_parsed_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "experiment.toml"
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="is not a TOML file"):
-        load_experiment(path)
+def test_settings_that_go_together_are_not(parts: dict[str, Any]) -> None:
+    assert Experiment(**parts) != Experiment()
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda path: path.name)
-def test_an_example_loads(path: Path) -> None:
-    assert load_experiment(path) != Experiment()
+@pytest.mark.parametrize(
+    ("kind", "size", "expected"),
+    [
+        (
+            "laplacian_l1",
+            1000,
+            "codebook.size is 1000: laplacian_l1 is symmetric around a centre, so 999 centres are "
+            "used.",
+        ),
+        (
+            "grid",
+            4,
+            "codebook.size is 4: grid is symmetric around a centre, so 3 centres are used.",
+        ),
+        (
+            "powers_of_two",
+            30,
+            "codebook.size is 30: powers_of_two is symmetric around a centre, so 29 centres are "
+            "used.",
+        ),
+        (
+            "powers_of_two",
+            101,
+            "codebook.size is 101: powers_of_two has at most 31 centres, so these are used.",
+        ),
+        ("ternary", 5, "codebook.size is 5: ternary has 3 centres whatever the size."),
+        ("bilevel", 3, "codebook.size is 3: bilevel has 2 centres whatever the size."),
+    ],
+)
+def test_what_is_used_instead_is_said(kind: CodebookKind, size: int, expected: str) -> None:
+    assert notes(Experiment(codebook=CodebookSettings(kind=kind, size=size))) == [expected]
 
 
-def test_there_are_examples() -> None:
-    assert list(EXAMPLES.glob("*.toml"))
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [
+        *((kind, 101) for kind in get_args(CodebookKind) if kind != "powers_of_two"),
+        ("kmeans", 1000),
+        ("grid", 2),
+        ("grid", 5),
+        ("powers_of_two", 31),
+        ("ternary", 3),
+        ("bilevel", 2),
+        ("laplacian_l2", 999),
+    ],
+)
+def test_where_the_size_is_used_or_was_not_asked_for_nothing_is_said(
+    kind: CodebookKind, size: int
+) -> None:
+    assert notes(Experiment(codebook=CodebookSettings(kind=kind, size=size))) == []
