@@ -26,6 +26,9 @@ Weights = NDArray[np.float32] | NDArray[np.float64]
 SAMPLE = 1 << 14
 """Of more weights than these, so many order statistics stand for all."""
 
+SEARCHED_SIZE_MAX = 255
+"""The largest grid whose step is searched for."""
+
 PERCENT = range(10, 101)
 """Steps that are tried: in hundredths of the one that reaches the largest weight."""
 
@@ -46,11 +49,15 @@ def grid_step(weights: Weights, integers: Integers) -> float:
     """Return the best step for :func:`uniform_integers`.
 
     The error has many local minima, so the steps are tried: from a tenth of the one that reaches
-    the largest weight up to that one, in hundredths of it.
+    the largest weight up to that one, in hundredths of it. A grid of more than
+    :data:`SEARCHED_SIZE_MAX` takes that one: its rounding is fine enough in any case, and the
+    coarser the step, the fewer centres are used often and the fewer bits an index is worth.
     """
     half = int(integers[-1])
     if len(integers) == 2:
         return bilevel_step(weights, integers)
+    if len(integers) > SEARCHED_SIZE_MAX:
+        return float(np.abs(weights).max(initial=0.0)) / half
 
     def rounded(sample: Floats, step: float) -> Floats:
         return np.clip(np.rint(sample / step), -half, half) * step

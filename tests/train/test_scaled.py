@@ -99,6 +99,13 @@ def test_order_statistics_stand_for_many_weights(size: int) -> None:
     assert error(step) <= best * 1.005
 
 
+@pytest.mark.parametrize("size", [257, 999])
+def test_a_fine_grid_reaches_the_largest_weight(size: int) -> None:
+    weights = np.random.default_rng(0).laplace(size=1_000)
+    step = grid_step(weights, uniform_integers(size))
+    assert step * (size // 2) == pytest.approx(np.abs(weights).max(), rel=1e-12)
+
+
 def test_a_single_centre_has_any_step() -> None:
     assert grid_step(np.ones(3), uniform_integers(1)) == 1.0
     assert powers_step(np.ones(3), powers_of_two(1)) == 1.0
