@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nomul.network import Network, UserError
 from nomul.sim.golden import evaluate
 from nomul.train.dataset import Dataset, Samples
-from nomul.train.input_thresholds import Sharing, feature_range
+from nomul.train.input_thresholds import Sharing, feature_range, known_features
 
 __all__ = ["evaluate_network"]
 
@@ -43,12 +43,7 @@ def evaluate_network(network: Network, dataset: Dataset) -> dict[str, Any]:
             f"The network gives {network.n_outputs} {network.output.kind} for {n_features} "
             "features: evaluation needs a class, or one accumulator for each feature."
         )
-    known = dataset.train_features
-    least, greatest = feature_range(
-        # As in training, which does not decode all samples for it.
-        known if isinstance(known, np.ndarray) else known[:SAMPLES_AT_ONCE],
-        _sharing(network),
-    )
+    least, greatest = feature_range(known_features(dataset.train_features), _sharing(network))
     total = 0.0
     for features, answer in _answers(network, dataset.test_features):
         wanted = ((features - least) / (greatest - least)).reshape(answer.shape)
@@ -60,7 +55,10 @@ def evaluate_network(network: Network, dataset: Dataset) -> dict[str, Any]:
 def _answers(
     network: Network, features: Samples
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
-    """Yield some samples and the golden model's answers to them, until all had their turn."""
+    """Yield some samples and the golden model's answers to them, until all had their turn.
+
+    The golden model itself keeps its memory in bounds; here it is that of decoded samples.
+    """
     at_once = len(features) if isinstance(features, np.ndarray) else SAMPLES_AT_ONCE
     for start in range(0, len(features), at_once):
         some = features[start : start + at_once]

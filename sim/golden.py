@@ -1,6 +1,6 @@
 """The golden model: the NumPy definition of what a network computes.
 
-It is the reference for all hardware and shares no code with it. Integers only, but for the
+All hardware is compared with it, and shares no code with it. Integers only, but for the
 comparison that turns real features into levels, and for speed where a product table has factors:
 there, sums are matrix products in float64. They are exact, in whatever order they are added: each
 product is an entry of the table, an integer of 32 bits, and the rules allow an accumulator at most

@@ -105,14 +105,15 @@ def test_every_layer_kind_is_documented_with_its_keys() -> None:
 
 def test_results_come_from_the_examples() -> None:
     rows = json.loads((ROOT / "docs/results.json").read_text())
+    assert rows
     for row in rows:
         path = row["command"].split()[2]
         assert (ROOT / path).is_file()
         known = {
-            (variant.network.levels, variant.codebook.scope)
+            (variant.network.levels, variant.codebook.kind, variant.codebook.scope)
             for variant in load_variants(ROOT / path)
         }
-        assert (row["levels"], row["scope"]) in known
+        assert (row["levels"], row["codebook"].split()[0], row["scope"]) in known
 
 
 def test_network_file_example_runs(folder: Path) -> None:

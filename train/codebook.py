@@ -28,7 +28,6 @@ __all__ = [
     "centres_used",
     "check_size",
     "fit_codebook",
-    "fit_grid",
     "fit_kmeans",
 ]
 
@@ -159,13 +158,6 @@ def fit_kmeans(weights: Weights, size: int, *, with_zero: bool = False) -> Codeb
     :func:`nomul.train.clustering.kmeans_centres` says how near to the least.
     """
     return _on_integers(kmeans_centres(weights, size), size, with_zero=with_zero)
-
-
-def fit_grid(weights: Weights, size: int) -> Codebook:
-    """Return ``step * (-h, ..., h)`` with the step of least squared error, ``size = 2 h + 1``."""
-    assert size >= 3, "a grid has a step"
-    assert size % 2 == 1, "a grid is symmetric around 0"
-    return _fit_scaled("grid", weights, size, with_zero=True)
 
 
 def _fit_scaled(kind: str, weights: Weights, size: int, *, with_zero: bool) -> Codebook:

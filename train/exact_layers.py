@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nomul.network import UserError
-from nomul.train.layers import Conv1d, Conv2d, ConvTranspose2d, Dense, Encoding, Weighted
+from nomul.network.model import Encoding
+from nomul.train.layers import Conv1d, Conv2d, ConvTranspose2d, Dense, Weighted
 
 __all__ = [
     "ExactInput",

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nomul.network.errors import UserError
+from nomul.network.model import Encoding
+from nomul.train.input_thresholds import Sharing, ThresholdKind
 from nomul.train.layer_settings import LayerSettings
 
 __all__ = [
@@ -50,7 +52,7 @@ class DataSettings:
 
     name: str = "digits"
     image_size: int = field(default=0, metadata={"least": 0, "greatest": 4_096})
-    test_samples: int = field(default=0, metadata={"least": 0})
+    test_samples: int = field(default=0, metadata=_COUNT)
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class InputSettings:
     """
 
     levels: int = field(default=16, metadata={"least": 2, "greatest": 256})
-    thresholds: Literal["uniform", "quantile"] = "uniform"
-    sharing: Literal["shared", "per_feature", "per_channel"] = "shared"
-    encoding: Literal["level", "thermometer"] = "level"
+    thresholds: ThresholdKind = "uniform"
+    sharing: Sharing = "shared"
+    encoding: Encoding = "level"
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,11 @@ class CodebookSettings:
     ``kmeans``: the centres of one-dimensional k-means. ``laplacian`` and ``gaussian``: the best
     centres for weights of that distribution, by absolute (``l1``) or squared (``l2``) error;
     ``pinned``: the extreme centre is the largest weight. ``grid``: a step times the integers
-    around 0; ``powers_of_two``, ``ternary`` and ``bilevel``: a step times 0 and ±1, ±2, ±4, ...;
-    -1, 0, 1; and -1, 1, whatever the size. ``scope``: what shares a codebook; ``groups`` lists the
-    weighted layers of each, counted from 0. ``biases``: tied to the codebook or apart.
+    around 0, the step of least squared error; beyond 255 centres, that with which the extreme
+    centre is the largest weight. ``powers_of_two``, ``ternary`` and ``bilevel``: a step times 0
+    and ±1, ±2, ±4, ...; -1, 0, 1; and -1, 1, the last two whatever the size. ``scope``: what
+    shares a codebook; ``groups`` lists the weighted layers of each, counted from 0. ``biases``:
+    tied to the codebook or apart.
     ``zero``: 0 is always a centre. ``start_size``: the number of centres shrinks from it to
     ``size``; 0: it does not.
     """
@@ -123,15 +127,19 @@ class TrainingSettings:
 
     ``schedule``: the learning rate falls to zero along a cosine, by a tenth at a half and at three
     quarters, or not at all; for ``warm_up`` steps it rises. ``noise`` is the standard deviation of
-    what is added to the features, in their own unit; pictures and signals are moved by up to
-    ``shift`` places, pictures also mirrored by ``flip``. ``cluster_every`` steps the weights are
-    replaced by their nearest centres, from the fraction ``cluster_from`` on; 0: never before the
-    end. ``cluster_every_start``: the interval shrinks from it to ``cluster_every``; 0: it does
-    not. From the fraction ``straight_through_from`` on the codebook is fixed and the forward pass
-    uses it; 1: never. ``prune_until`` is the fraction at which every neuron has reached its
-    fan-in. ``validation`` is the share of the training samples kept apart, on which the loss is
-    taken every ``validate_every`` steps; after ``patience`` times without a better one training
-    stops, and the best state counts; 0: neither. ``precision``: of the forward pass.
+    what is added to the features, in their own unit. Pictures and signals are moved by up to
+    ``shift`` places, and, with ``flip``, half of them mirrored along their last axis.
+
+    Every ``cluster_every`` steps the weights are replaced by their nearest centres, from the
+    fraction ``cluster_from`` on; 0: never before the end. ``cluster_every_start``: the interval
+    shrinks from it to ``cluster_every``; 0: it does not. From the fraction
+    ``straight_through_from`` on the codebook is fixed and the forward pass uses it; 1: never.
+    ``prune_until`` is the fraction at which ``fan_in`` or ``operand_bits`` is reached.
+
+    ``validation`` is the share of the training samples kept apart. With a ``patience``, the loss
+    on them is taken every ``validate_every`` steps, from when the network is pruned and its
+    codebook fixed, if it is to be; after ``patience`` times without a better one training stops,
+    and the best state counts. ``precision``: of the forward pass.
     """
 
     seed: int = field(default=0, metadata={"least": 0, "greatest": 2**63 - 1})
@@ -205,6 +213,11 @@ class Experiment:
             raise UserError(
                 'codebook.groups lists the layers of each codebook where scope = "groups", and '
                 "must be left out elsewhere."
+            )
+        if () in codebook.groups:
+            raise UserError(
+                f"codebook.groups[{codebook.groups.index(())}] is empty: each group must list at "
+                "least one weighted layer."
             )
         needs_zero = codebook.zero or network.fan_in or network.operand_bits
         if codebook.size == 2 and codebook.kind not in ("kmeans", "grid", "ternary", "bilevel"):

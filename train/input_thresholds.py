@@ -12,11 +12,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Sharing", "ThresholdKind", "feature_range", "input_thresholds"]
+from nomul.train.dataset import Samples
+
+__all__ = ["Sharing", "ThresholdKind", "feature_range", "input_thresholds", "known_features"]
 
 Floats = NDArray[np.float64]
 ThresholdKind = Literal["uniform", "quantile"]
 Sharing = Literal["shared", "per_feature", "per_channel"]
+
+DECODED_SAMPLES = 1_000
+"""Samples that are looked at, of those that are decoded only when asked for."""
+
+
+def known_features(features: Samples) -> NDArray[Any]:
+    """Return the training samples that thresholds and ranges are taken from.
+
+    All that are at hand; the first :data:`DECODED_SAMPLES` of those that would have to be decoded.
+    """
+    return features if isinstance(features, np.ndarray) else features[:DECODED_SAMPLES]
 
 
 def input_thresholds(

@@ -36,7 +36,7 @@ class DenseSettings:
 
 @dataclass(frozen=True)
 class ConvSettings:
-    """A convolution over an image or a signal; ``groups = channels`` as at its input: depthwise."""
+    """A convolution over a picture or a signal; depthwise if ``groups`` is its channels in and out."""
 
     channels: int = field(metadata=_COUNT)
     kernel: int = field(metadata=_SIZE)
@@ -47,7 +47,7 @@ class ConvSettings:
 
 @dataclass(frozen=True)
 class ConvTransposeSettings:
-    """A transposed convolution, which enlarges an image."""
+    """A transposed convolution, which enlarges a picture."""
 
     channels: int = field(metadata=_COUNT)
     kernel: int = field(metadata=_SIZE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nomul.network.model import Encoding
 from nomul.train.weighted import Weighted, weighted_layers
 
 __all__ = [
@@ -23,8 +22,6 @@ __all__ = [
     "Weighted",
     "weighted_layers",
 ]
-
-Encoding = Literal["level", "thermometer"]
 
 
 class InputLevels(nn.Module):
@@ -168,7 +165,7 @@ class Conv1d(Weighted, nn.Conv1d):
 
 
 class Conv2d(Weighted, nn.Conv2d):
-    """A convolution over an image tied to a codebook; ``groups`` as in :class:`Conv1d`.
+    """A convolution over a picture tied to a codebook; ``groups`` as in :class:`Conv1d`.
 
     Shape
     -----
@@ -198,7 +195,7 @@ class Conv2d(Weighted, nn.Conv2d):
 
 
 class ConvTranspose2d(Weighted, nn.ConvTranspose2d):
-    """A transposed convolution over an image tied to a codebook.
+    """A transposed convolution over a picture tied to a codebook.
 
     Shape
     -----

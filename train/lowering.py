@@ -139,7 +139,7 @@ class _Lowering:
         if geometry.kind == "dense":
             self.channels = len(index)
             return Dense(index, **tables)
-        missing = 4 - index.ndim  # a signal is an image of height 1
+        missing = 4 - index.ndim  # a signal is a picture of height 1
         index = index.reshape(*index.shape[:2], *(1,) * missing, *index.shape[2:])
         tables |= {
             "stride": (*(1,) * missing, *geometry.stride),

@@ -13,7 +13,7 @@ from nomul.network import UserError
 from nomul.train.activations import ACTIVATIONS, Activation, ReluD
 from nomul.train.dataset import Dataset, Samples
 from nomul.train.experiment import Experiment, InputSettings
-from nomul.train.input_thresholds import feature_range, input_thresholds
+from nomul.train.input_thresholds import feature_range, input_thresholds, known_features
 from nomul.train.layer_settings import (
     LAYER_KINDS,
     AveragePoolSettings,
@@ -37,9 +37,6 @@ from nomul.train.layers import (
 )
 
 __all__ = ["build_module"]
-
-SAMPLES_FOR_THRESHOLDS = 1_000
-"""Training samples that thresholds are taken from where they are decoded when asked for."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -93,7 +90,7 @@ def build_module(experiment: Experiment, dataset: Dataset, *, discretized: bool)
 
 
 def _input_levels(settings: InputSettings, features: Samples, *, discretized: bool) -> InputLevels:
-    known = features if isinstance(features, np.ndarray) else features[:SAMPLES_FOR_THRESHOLDS]
+    known = known_features(features)
     least, greatest = feature_range(known, settings.sharing)
     return InputLevels(
         input_thresholds(known, settings.levels, settings.thresholds, settings.sharing),
@@ -188,7 +185,7 @@ class _Builder:
                 )
 
     def flatten(self) -> None:
-        """Bring a signal or an image into one row."""
+        """Bring a signal or a picture into one row."""
         if self.x.ndim > 2:
             self._append(nn.Flatten())
 
@@ -253,7 +250,7 @@ class _Builder:
         if self.x.ndim not in kinds:
             raise UserError(
                 f"A layer of kind {_kind(layer)} meets data of shape {tuple(self.x.shape[1:])}: it "
-                "needs an image (channels, height, width)"
+                "needs a picture (channels, height, width)"
                 f"{' or a signal (channels, length)' if 3 in kinds else ''}."
             )
         return kinds[self.x.ndim]

@@ -72,8 +72,11 @@ def data_parallel(module: nn.Module) -> nn.Module:
     """Return a module that averages its gradients over all processes; alone, ``module`` itself."""
     if not distributed.is_initialized():
         return module
-    # Masks are alike anyway, and statistics are needed rarely: see share_buffers.
-    return DistributedDataParallel(module, broadcast_buffers=False)
+    parallel = DistributedDataParallel(module)
+    # Masks are alike anyway, and statistics are needed rarely: see share_buffers. As an argument,
+    # PyTorch 2.13 calls this deprecated, and versions before it do not know what it asks for.
+    parallel.broadcast_buffers = False
+    return parallel
 
 
 def share_buffers(module: nn.Module) -> None:

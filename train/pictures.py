@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,7 +137,7 @@ def _damaged(path: Path, error: Exception) -> UserError:
 
 @dataclass(frozen=True, eq=False)
 class Enlarged:
-    """Pictures made larger when asked for: :class:`nomul.train.dataset.Samples`.
+    """Pictures made larger, bilinearly, when asked for: :class:`nomul.train.dataset.Samples`.
 
     CIFAR-10 at 224×224 would be 9 GB, and it is 184 MB this way.
 
@@ -147,13 +147,10 @@ class Enlarged:
         uint8, shape (pictures, channels, height, width).
     side
         Height and width of what comes out, in pixels.
-    method
-        Pillow's resampling filter.
     """
 
     pictures: Samples
     side: int
-    method: Literal["nearest", "bilinear"]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -171,17 +168,13 @@ class Enlarged:
 
         small = self.pictures[index]
         planes = np.empty((small.shape[0] * small.shape[1], self.side, self.side), np.uint8)
-        filters = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
-        resample = filters[self.method]
         for place, plane in enumerate(small.reshape(-1, *small.shape[2:])):
-            large = Image.fromarray(plane).resize((self.side, self.side), resample)
+            large = Image.fromarray(plane).resize(self.shape[2:], Image.Resampling.BILINEAR)
             planes[place] = np.asarray(large)
         return planes.reshape(*small.shape[:2], self.side, self.side)
 
 
-def enlarge(
-    dataset: Dataset, side: int, method: Literal["nearest", "bilinear"] = "bilinear"
-) -> Dataset:
+def enlarge(dataset: Dataset, side: int) -> Dataset:
     """Return ``dataset`` with its pictures made ``side`` pixels high and wide.
 
     Raises
@@ -203,6 +196,6 @@ def enlarge(
         )
     return dataclasses.replace(
         dataset,
-        train_features=Enlarged(dataset.train_features, side, method),
-        test_features=Enlarged(dataset.test_features, side, method),
+        train_features=Enlarged(dataset.train_features, side),
+        test_features=Enlarged(dataset.test_features, side),
     )

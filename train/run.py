@@ -230,7 +230,7 @@ class Run:
     def _loss(self, forward: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         x, target = batch.x.to(self._device), batch.target.to(self._device)
         if x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = _channels_last(x)
         with torch.autocast(
             self._device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"
         ):
@@ -268,3 +268,14 @@ class Run:
         for layer in self.trunk.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.weight.clamp_(min=BATCH_NORM_SCALE_MIN)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Return pictures with their channels next to each other in memory, and strides that say so.
+
+    Of a single channel PyTorch leaves the strides as they are, and convolves in the slower order.
+    """
+    n_samples, channels, height, width = x.shape
+    ordered = x.contiguous(memory_format=torch.channels_last)
+    strides = (channels * height * width, 1, channels * width, channels)
+    return ordered.as_strided((n_samples, channels, height, width), strides)

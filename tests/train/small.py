@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nomul.train.activations import Activation, ReluD, TanhD
-from nomul.train.codebook import fit_grid, fit_kmeans
+from nomul.train.codebook import fit_codebook
 from nomul.train.data import load_dataset
 from nomul.train.dataset import Dataset
 from nomul.train.layers import Dense, InputLevels, Scale
@@ -63,11 +63,7 @@ def dense(
     if pruned:
         layer.mask.copy_(torch.rand_like(layer.mask).round())
     weights = layer.used_weights()
-    fitted = (
-        fit_grid(weights, size)
-        if codebook == "grid"
-        else fit_kmeans(weights, size, with_zero=pruned)
-    )
+    fitted = fit_codebook(codebook, weights, size, with_zero=pruned)
     layer.cluster(fitted)
     layer.fix_codebook(fitted)
     # No bias beyond the greatest weight: in units of tiny weights a sum would leave 32 bits.

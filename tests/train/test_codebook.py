@@ -21,7 +21,6 @@ from nomul.train.codebook import (
     centres_used,
     check_size,
     fit_codebook,
-    fit_grid,
     fit_kmeans,
 )
 
@@ -123,7 +122,7 @@ def test_the_shape_of_the_weights_does_not_matter() -> None:
 @given(values=weight_lists.filter(any), half=st.integers(1, 3))
 def test_the_grids_step_is_the_best_of_its_candidates(values: list[float], half: int) -> None:
     weights = np.array(values)
-    codebook = fit_grid(weights, 2 * half + 1)
+    codebook = fit_codebook("grid", weights, 2 * half + 1)
     integers = np.arange(-half, half + 1)
     assert codebook.integers.tolist() == integers.tolist()
     largest = float(np.abs(weights).max()) / half
@@ -137,13 +136,13 @@ def test_the_grids_step_is_the_best_of_its_candidates(values: list[float], half:
 
 @pytest.mark.parametrize("size", [3, 5, 255])
 def test_a_grid_of_zeros_has_its_integers(size: int) -> None:
-    codebook = fit_grid(np.zeros((2, 2)), size)
+    codebook = fit_codebook("grid", np.zeros((2, 2)), size)
     assert codebook.integers.tolist() == list(range(-(size // 2), size // 2 + 1))
     assert codebook.step == 1.0
 
 
 def test_a_grid_of_three_equal_magnitudes_is_exact() -> None:
-    assert fit_grid(np.array([-0.5, 0.0, 0.5]), 3).centres.tolist() == [-0.5, 0.0, 0.5]
+    assert fit_codebook("grid", np.array([-0.5, 0.0, 0.5]), 3).centres.tolist() == [-0.5, 0.0, 0.5]
 
 
 @settings(deadline=None, max_examples=100)

@@ -110,6 +110,10 @@ def test_the_kinds_of_codebook_are_those_that_can_be_fitted() -> None:
             "left out elsewhere.",
         ),
         (
+            {"codebook": CodebookSettings(scope="groups", groups=((0, 1), ()))},
+            "codebook.groups[1] is empty: each group must list at least one weighted layer.",
+        ),
+        (
             {"codebook": CodebookSettings(groups=((0,), (1,)))},
             'codebook.groups lists the layers of each codebook where scope = "groups", and must be '
             "left out elsewhere.",

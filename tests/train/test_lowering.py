@@ -152,7 +152,7 @@ def test_another_shape_than_the_modules_is_refused() -> None:
         lower(random_module(Form(sizes=(5, 4, 3))), (4,))
 
 
-def test_a_signal_is_an_image_of_height_1() -> None:
+def test_a_signal_is_a_picture_of_height_1() -> None:
     module = nn.Sequential(
         InputLevels.uniform(0.0, 1.0, 4),
         ternary(layers.Conv1d(4, 2, 3, stride=2, padding=1, groups=2)),

@@ -332,31 +332,31 @@ def test_of_samples_decoded_when_asked_for_a_thousand_are_looked_at() -> None:
         (
             TABLE,
             [ConvSettings(2, 3)],
-            "A layer of kind conv meets data of shape (8,): it needs an image (channels, height, "
+            "A layer of kind conv meets data of shape (8,): it needs a picture (channels, height, "
             "width) or a signal (channels, length).",
         ),
         (
             TABLE,
             [MaxPoolSettings(2)],
-            "A layer of kind max_pool meets data of shape (8,): it needs an image (channels, "
+            "A layer of kind max_pool meets data of shape (8,): it needs a picture (channels, "
             "height, width) or a signal (channels, length).",
         ),
         (
             PICTURE,
             [DenseSettings(4), AveragePoolSettings(2)],
-            "A layer of kind average_pool meets data of shape (4,): it needs an image (channels, "
+            "A layer of kind average_pool meets data of shape (4,): it needs a picture (channels, "
             "height, width) or a signal (channels, length).",
         ),
         (
             SIGNAL,
             [ConvTransposeSettings(2, 2)],
-            "A layer of kind conv_transpose meets data of shape (2, 12): it needs an image "
+            "A layer of kind conv_transpose meets data of shape (2, 12): it needs a picture "
             "(channels, height, width).",
         ),
         (
             (2, 3, 4, 5),
             [ConvSettings(2, 1)],
-            "A layer of kind conv meets data of shape (2, 3, 4, 5): it needs an image (channels, "
+            "A layer of kind conv meets data of shape (2, 3, 4, 5): it needs a picture (channels, "
             "height, width) or a signal (channels, length).",
         ),
         (
@@ -426,7 +426,7 @@ def test_layers_that_do_not_fit_are_refused(
         ),
     ],
 )
-def test_windows_beyond_the_image_are_refused(layer: LayerSettings, beginning: str) -> None:
+def test_windows_beyond_the_picture_are_refused(layer: LayerSettings, beginning: str) -> None:
     sentence = refusal(PICTURE, layer)
     assert sentence.startswith(beginning)
     assert " does not fit its input of shape (3, 8, 8): " in sentence
