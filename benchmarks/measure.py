@@ -117,7 +117,8 @@ def main() -> None:
         "",
         "Area and clock of the demo are in the summary that `make demo` writes; the cost model's",
         "prices and its errors on held-out networks are in hw/ice40_costs.json, written by",
-        "`python -m benchmarks.cost_model`.",
+        "`python -m benchmarks.cost_model`. `python -m benchmarks.training` prints what a training",
+        "step takes beside a plain PyTorch loop's, and a codebook for 60 million weights.",
     ]
     PAGE.write_text("\n".join(lines) + "\n")
 

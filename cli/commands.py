@@ -105,6 +105,17 @@ def _results(options: Namespace) -> int:
     return 0
 
 
+def _memory(options: Namespace) -> int:
+    from dataclasses import asdict
+
+    from nomul.network import Network, memory_account
+
+    account = memory_account(Network.load(options.network))
+    totals = {"total": account.total, "ratio": account.ratio}
+    print(json.dumps(asdict(account) | totals) if options.json else account.table())
+    return 0
+
+
 def _encode_arguments(parser: ArgumentParser) -> None:
     network_argument(parser)
     parser.add_argument(
@@ -244,6 +255,12 @@ COMMANDS: dict[str, Command] = {
         "nomul results examples/digits.toml --seeds 3",
         _results_arguments,
         _results,
+    ),
+    "memory": Command(
+        "Count what a network takes to store, item by item, beside the float network.",
+        "nomul memory runs/digits/network.safetensors",
+        network_argument,
+        _memory,
     ),
     "encode": Command(
         "Write a network file in its entropy-coded form, which every command reads as well.",

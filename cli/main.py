@@ -30,7 +30,7 @@ EXTRA_OF_PACKAGE = {
     "cocotb_tools": "build",
     "constriction": "encode",
     "kmeans1d": "train",
-    "matplotlib": "dev",
+    "matplotlib": "results",
     "PIL": "train",
     "torch": "train",
 }

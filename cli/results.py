@@ -41,9 +41,9 @@ Every network here was trained by its command, which writes this page. Each row 
 mean ± standard deviation over seeds, on the test part, of the deployed network (integers
 only; PyTorch and golden model agreed on every test sample) and of its float twin: the
 same layers, start, batches and budget, with continuous activations and free weights.
-|A| is the number of levels; codebooks are given with |W|. Memory is that of the float
-network's weights and biases in float32: everything counted (indices, tables, biases,
-thresholds), and as the bytes of the encoded file.
+|A| is the number of levels; codebooks are given with |W|. "Memory" and "encoded" are shares of
+the float network's weights and biases in float32: with everything counted (indices, tables,
+biases, thresholds), and by the bytes of the encoded file.
 """
 
 _NO_DEPENDENCE = (

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from nomul.network.description_rules import DESCRIPTION_RULES, Rule
 from nomul.network.document import Document
 from nomul.network.errors import InvalidNetwork
-from nomul.network.layers import INPUT_NAME, layer_name
 from nomul.network.table_rules import TABLE_RULES
 
-__all__ = ["INPUT_NAME", "RULES", "Document", "check", "check_description", "layer_name"]
+__all__ = ["RULES", "check", "check_description"]
 
 RULES: tuple[Rule, ...] = (*DESCRIPTION_RULES, *TABLE_RULES)
 

@@ -28,6 +28,7 @@ from nomul.network import (
     UserError,
     Weighted,
 )
+from nomul.network.layers import INPUT_NAME, layer_name
 
 __all__ = ["evaluate", "evaluate_levels", "input_levels"]
 
@@ -112,9 +113,9 @@ def _input_levels(network: Network, features: NDArray[np.number | np.bool_]) -> 
 
 def _chunks(network: Network, n_samples: int) -> Iterator[slice]:
     """Yield slices of samples, at least one, that keep memory in bounds."""
-    numbers = [math.prod(network.shapes["input"])]
+    numbers = [math.prod(network.shapes[INPUT_NAME])]
     for number, layer in enumerate(network.layers):
-        shape = network.shapes[f"layers.{number}"]
+        shape = network.shapes[layer_name(number)]
         windows = 1
         if isinstance(layer, (Conv2d, ConvTranspose2d)):
             # What a window holds, for each position of all channels in.
@@ -128,11 +129,11 @@ def _chunks(network: Network, n_samples: int) -> Iterator[slice]:
 
 def _answers(network: Network, levels: NDArray[np.integer]) -> NDArray[np.int64]:
     """Walk the layers; keep what each gives until its last reader has had it."""
-    kept = {"input": levels.reshape(len(levels), *network.shapes["input"]).astype(np.uint8)}
+    kept = {INPUT_NAME: levels.reshape(len(levels), *network.shapes[INPUT_NAME]).astype(np.uint8)}
     readers = Counter(source for layer in network.layers for source in layer.sources)
     for number, layer in enumerate(network.layers):
         sources = [kept[source] for source in layer.sources]
-        kept[f"layers.{number}"] = result = _outcome(layer, sources)
+        kept[layer_name(number)] = result = _outcome(layer, sources)
         readers.subtract(layer.sources)
         for source in set(layer.sources):
             if not readers[source]:

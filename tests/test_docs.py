@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from nomul.cli.result_row import read_rows
+from nomul.cli.results import results_page
 from nomul.train.experiment import Experiment
 from nomul.train.experiment_file import load_variants
 from nomul.train.layer_settings import LAYER_KINDS
@@ -114,6 +116,11 @@ def test_results_come_from_the_examples() -> None:
             for variant in load_variants(ROOT / path)
         }
         assert (row["levels"], row["codebook"].split()[0], row["scope"]) in known
+
+
+def test_the_page_of_results_is_what_the_command_writes() -> None:
+    rows = read_rows(ROOT / "docs/results.json")
+    assert (ROOT / "docs/results.md").read_text() == results_page(rows)
 
 
 def test_network_file_example_runs(folder: Path) -> None:

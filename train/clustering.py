@@ -39,7 +39,10 @@ SWEEPS = 2
 """How often the windows pass over the weights, every other time shifted by half a window."""
 
 EXCHANGES_MAX = 20
-LLOYD_MAX = 30
+"""How often clusters are exchanged at most before the windows pass again."""
+
+LLOYD_BETWEEN, LLOYD_MAX = 3, 30
+"""Steps of Lloyd's iteration before each exchange, and at most at the end."""
 
 
 def kmeans_centres(weights: Weights, size: int) -> Floats:
@@ -78,14 +81,23 @@ def kmeans_centres(weights: Weights, size: int) -> Floats:
 
 
 @dataclass(frozen=True, eq=False)
-class _Data:
+class _Sorted:
     """Sorted weights with what makes sums over a cluster cheap.
 
     A cluster is the weights from one cut up to the next; cuts are places 0..n.
+
+    Attributes
+    ----------
+    ordered
+        Shape (n,), non-decreasing.
+    sums
+        Shape (n + 1,): entry i is the sum of the i least weights.
+    candidates
+        The places that are tried as cuts.
     """
 
     ordered: NDArray[np.float32]
-    sums: Floats  # sums[i]: sum of the i least weights
+    sums: Floats
     candidates: Places
 
     def means(self, cuts: Places) -> Floats:
@@ -93,24 +105,24 @@ class _Data:
         return means
 
     def explained(self, first: Places, end: Places) -> Floats:
-        """Return by how much the squares exceed the squared error of clusters, each."""
+        """Return for each cluster its weights' sum of squares less its squared error."""
         explained: Floats = np.square(self.sums[end] - self.sums[first]) / (end - first)
         return explained
 
 
-def _prepare(ordered: NDArray[np.float32]) -> _Data:
+def _prepare(ordered: NDArray[np.float32]) -> _Sorted:
     n = len(ordered)
     sums = np.empty(n + 1)
     sums[0] = 0.0
     np.cumsum(ordered, dtype=np.float64, out=sums[1:])
     if n <= 2 * CANDIDATES:
-        return _Data(ordered, sums, np.arange(n + 1))
+        return _Sorted(ordered, sums, np.arange(n + 1))
     values = np.linspace(ordered[0], ordered[-1], CANDIDATES, dtype=np.float32)
     ranks = np.linspace(0, n, CANDIDATES).astype(np.int64)
-    return _Data(ordered, sums, np.unique(np.append(ranks, ordered.searchsorted(values))))
+    return _Sorted(ordered, sums, np.unique(np.append(ranks, ordered.searchsorted(values))))
 
 
-def _start(data: _Data, size: int) -> Places:
+def _start(data: _Sorted, size: int) -> Places:
     """Return cuts of a density that goes with the cube root of the weights' (Panter, Dite 1951)."""
     places = data.candidates
     values = data.ordered[np.minimum(places, len(data.ordered) - 1)].astype(np.float64)
@@ -120,7 +132,7 @@ def _start(data: _Data, size: int) -> Places:
     return np.unique(np.concatenate([places[:1], places[inner], places[-1:]]))
 
 
-def _lloyd(data: _Data, cuts: Places, n_steps: int) -> Places:
+def _lloyd(data: _Sorted, cuts: Places, n_steps: int) -> Places:
     """Move every cut half-way between the means to its sides, until none moves any more."""
     for _ in range(n_steps):
         means = data.means(cuts)
@@ -132,10 +144,10 @@ def _lloyd(data: _Data, cuts: Places, n_steps: int) -> Places:
     return cuts
 
 
-def _balance(data: _Data, cuts: Places, size: int) -> Places:
+def _balance(data: _Sorted, cuts: Places, size: int) -> Places:
     """Exchange clusters as long as that helps, with a little of Lloyd's iteration between."""
     for _ in range(EXCHANGES_MAX):
-        cuts = _lloyd(data, cuts, 3)
+        cuts = _lloyd(data, cuts, LLOYD_BETWEEN)
         exchanged = _exchange(data, cuts, size)
         if exchanged is None:
             break
@@ -143,7 +155,7 @@ def _balance(data: _Data, cuts: Places, size: int) -> Places:
     return cuts
 
 
-def _exchange(data: _Data, cuts: Places, size: int) -> Places | None:
+def _exchange(data: _Sorted, cuts: Places, size: int) -> Places | None:
     """Split the clusters that gain most, and merge the neighbours that lose least for them.
 
     Returns
@@ -152,10 +164,11 @@ def _exchange(data: _Data, cuts: Places, size: int) -> Places | None:
         The cuts, of ``size`` clusters at most; None if there was nothing to gain.
     """
     gain, place = _splits(data, cuts)
-    by_gain = np.argsort(-gain)
-    by_gain = by_gain[gain[by_gain] > 0]
+    splits = np.argsort(-gain)
+    splits = splits[gain[splits] > 0]
+    # As many as there are clusters to spare need no merge.
     n_free = size - (len(cuts) - 1)
-    added, by_gain = by_gain[:n_free], by_gain[n_free:]
+    added, splits = splits[:n_free], splits[n_free:]
 
     explained = data.explained(cuts[:-1], cuts[1:])
     loss = explained[:-1] + explained[1:] - data.explained(cuts[:-2], cuts[2:])
@@ -163,10 +176,11 @@ def _exchange(data: _Data, cuts: Places, size: int) -> Places | None:
     # A merge that is the least among its neighbours shares no cluster with another such one.
     merges = np.flatnonzero((loss < padded[:-2]) & (loss <= padded[2:]))
     merges = merges[np.argsort(loss[merges])]
-    n = min(len(by_gain), len(merges))
-    splits, merges = by_gain[:n], merges[:n]
-    n = int(np.count_nonzero(gain[splits] > loss[merges]))
-    splits, merges = splits[:n], merges[:n]
+    # Gains fall and losses rise from pair to pair, so those worth their while come first.
+    n_pairs = min(len(splits), len(merges))
+    n_worth = int(np.count_nonzero(gain[splits[:n_pairs]] > loss[merges[:n_pairs]]))
+    splits, merges = splits[:n_worth], merges[:n_worth]
+    # A cluster that is merged is not split as well.
     splits = splits[~np.isin(splits, np.append(merges, merges + 1))]
     merges = merges[: len(splits)]
     if len(splits) + len(added) == 0:
@@ -175,7 +189,7 @@ def _exchange(data: _Data, cuts: Places, size: int) -> Places | None:
     return np.unique(np.concatenate([kept, place[splits], place[added]]))
 
 
-def _splits(data: _Data, cuts: Places) -> tuple[Floats, Places]:
+def _splits(data: _Sorted, cuts: Places) -> tuple[Floats, Places]:
     """Return for each cluster what its best split in two gains, and where that is."""
     places = data.candidates[~np.isin(data.candidates, cuts, assume_unique=True)]
     cluster = cuts.searchsorted(places) - 1
@@ -190,7 +204,7 @@ def _splits(data: _Data, cuts: Places) -> tuple[Floats, Places]:
     return gain, place
 
 
-def _sweep(data: _Data, cuts: Places, shift: int) -> Places:
+def _sweep(data: _Sorted, cuts: Places, shift: int) -> Places:
     """Cluster the weights of every window of neighbouring clusters anew.
 
     Parameters

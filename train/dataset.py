@@ -109,7 +109,8 @@ def _check_features(dataset: Dataset, part: str, features: Samples) -> None:
     if len(features.shape) < 2 or 0 in features.shape:
         raise UserError(
             f"The data set {dataset.name!r} has {part} features of shape {features.shape}: "
-            "expected (samples, features) or (samples, channels, height, width), all above 0."
+            "expected (samples, features), (samples, channels, length) or (samples, channels, "
+            "height, width), all above 0."
         )
     if features.dtype.kind not in "iuf":
         raise UserError(

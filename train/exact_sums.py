@@ -111,9 +111,10 @@ def residual(
 ) -> tuple[ExactSums, ExactSums, Sums]:
     """Return the last layer of a residual's body, and its shortcut, in one unit.
 
-    The unit is a part of the body's, so that its centres stay integers. The shortcut's level values
-    or centres are rounded to it; it is the largest part that leaves them as they are or is small
-    enough (:data:`SHORTCUT_STEPS`, :data:`GRID_STEPS`), down to :data:`FINEST`.
+    The unit is the body's divided by a power of two, so that the body's centres stay integers. The
+    shortcut's level values or centres are rounded to that unit. The power is the least with which
+    the rounding leaves them as they are, or the unit is small beside them (:data:`SHORTCUT_STEPS`,
+    :data:`GRID_STEPS`), as far as :data:`FINEST` allows.
 
     Parameters
     ----------

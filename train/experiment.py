@@ -1,7 +1,8 @@
 """An experiment: one TOML file that says data, network, training and hardware.
 
-Every key has a default, and the defaults together are the method as published: 32 levels, 101
-centres, one codebook for the whole network (Baluja et al. 2018).
+Every key has a default. Levels, centres and the one codebook for the whole network are as published
+(Baluja et al. 2018); fixing the codebook for the last steps is not, and
+``straight_through_from = 1`` leaves it out.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ class NetworkSettings:
     ``ceiling`` (of reluD) hold for every activation. ``batch_norm`` normalizes the hidden layers;
     it becomes part of their thresholds. ``fan_in`` limits how many inputs each neuron uses, one
     number for each weighted layer in order, the output layer included; empty: all of them.
-    ``operand_bits`` limits the bits of all operands that all sums of one sample add; 0: no limit.
+    ``operand_bits`` limits the bits of all operands that all sums of one sample add, as counted
+    when the network is pruned for the last time; 0: no limit.
     """
 
     task: Literal["classify", "reconstruct"] = "classify"
@@ -125,10 +127,10 @@ class CodebookSettings:
 class TrainingSettings:
     """The loop: AdamW and its schedules. A fraction is one of ``steps``.
 
-    ``schedule``: the learning rate falls to zero along a cosine, by a tenth at a half and at three
-    quarters, or not at all; for ``warm_up`` steps it rises. ``noise`` is the standard deviation of
-    what is added to the features, in their own unit. Pictures and signals are moved by up to
-    ``shift`` places, and, with ``flip``, half of them mirrored along their last axis.
+    ``schedule``: the learning rate falls to zero along a cosine, to a tenth at a half and again at
+    three quarters, or not at all; for ``warm_up`` steps it rises. ``noise`` is the standard
+    deviation of what is added to the features, in their own unit. Pictures and signals are moved
+    by up to ``shift`` places, and, with ``flip``, half of them mirrored along their last axis.
 
     Every ``cluster_every`` steps the weights are replaced by their nearest centres, from the
     fraction ``cluster_from`` on; 0: never before the end. ``cluster_every_start``: the interval
@@ -249,7 +251,7 @@ class Experiment:
 
 def notes(experiment: Experiment) -> list[str]:
     """Return a sentence for each setting in whose place another value is used."""
-    from nomul.train.codebook import centres_used
+    from nomul.train.codebook import centres_used  # needs kmeans1d, which settings do without
 
     kind, size = experiment.codebook.kind, experiment.codebook.size
     used = centres_used(kind, size)

@@ -36,7 +36,7 @@ class DenseSettings:
 
 @dataclass(frozen=True)
 class ConvSettings:
-    """A convolution over a picture or a signal; depthwise if ``groups`` is its channels in and out."""
+    """A convolution over a picture or a signal; depthwise if ``groups`` equals the channels in."""
 
     channels: int = field(metadata=_COUNT)
     kernel: int = field(metadata=_SIZE)

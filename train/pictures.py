@@ -166,10 +166,10 @@ class Enlarged:
     def __getitem__(self, index: slice | NDArray[np.integer[Any]], /) -> NDArray[np.uint8]:
         from PIL import Image
 
-        small = self.pictures[index]
+        small, size = self.pictures[index], (self.side, self.side)
         planes = np.empty((small.shape[0] * small.shape[1], self.side, self.side), np.uint8)
         for place, plane in enumerate(small.reshape(-1, *small.shape[2:])):
-            large = Image.fromarray(plane).resize(self.shape[2:], Image.Resampling.BILINEAR)
+            large = Image.fromarray(plane).resize(size, Image.Resampling.BILINEAR)
             planes[place] = np.asarray(large)
         return planes.reshape(*small.shape[:2], self.side, self.side)
 

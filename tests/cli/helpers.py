@@ -24,7 +24,7 @@ __all__ = [
     "TINY",
     "Answer",
     "digits_network",
-    "image_network",
+    "picture_network",
     "run",
     "run_process",
     "run_without",
@@ -133,8 +133,8 @@ def digits_network(folder: Path, network: Network | None = None) -> Path:
     return path
 
 
-def image_network() -> Network:
-    """Return a network that convolves images of 1×4×4."""
+def picture_network() -> Network:
+    """Return a network that convolves pictures of 1×4×4."""
     conv = Conv2d(**random_tables((2, 1, 3, 3), 2, 2, 2))
     dense = Dense(**random_tables((3, 8), 3, 2, None), source="layers.0")
     return Network(Input((1, 4, 4), np.array([0.5])), (conv, dense))

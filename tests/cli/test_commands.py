@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ from safetensors.numpy import load_file, save_file
 
 from nomul.cli.commands import COMMANDS
 from nomul.hw import verilog
-from nomul.network import Dense, Input, Network
+from nomul.network import Dense, Input, Network, memory_account
 from nomul.sim import runner
 from nomul.sim.golden import evaluate
 from nomul.train.data import load_dataset
-from tests.cli.helpers import TINY, digits_network, image_network, run, write_experiment
+from tests.cli.helpers import TINY, digits_network, picture_network, run, write_experiment
 from tests.data import needs_data
 from tests.networks import random_network, random_tables
 
@@ -345,7 +346,7 @@ def test_a_network_may_be_encoded_in_its_place(network: Path, capsys: Capsys) ->
 def test_layers_that_no_hardware_is_generated_for_are_refused(
     command: str, tmp_path: Path, capsys: Capsys
 ) -> None:
-    path = digits_network(tmp_path, image_network())
+    path = digits_network(tmp_path, picture_network())
     out = {"verilog": ["-o", tmp_path / "out"], "build": ["--out", tmp_path / "out"]}
     answer = run(capsys, command, path, *out.get(command, []))
     assert (answer.exit_code, answer.output) == (2, "")
@@ -532,3 +533,12 @@ def test_every_command_is_documented_by_a_sentence() -> None:
     for command in COMMANDS.values():
         assert command.summary.endswith(".")
         assert "\n" not in command.summary
+
+
+def test_memory_is_counted_item_by_item(network: Path, capsys: Capsys) -> None:
+    account = memory_account(Network.load(network))
+    answer = run(capsys, "memory", network)
+    assert (answer.exit_code, answer.errors) == (0, "")
+    assert answer.output == account.table() + "\n"
+    result = run(capsys, "memory", network, "--json").result
+    assert result == asdict(account) | {"total": account.total, "ratio": account.ratio}

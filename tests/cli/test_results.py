@@ -295,5 +295,5 @@ def test_without_matplotlib_it_is_said_before_the_training(tmp_path: Path) -> No
     path = write_experiment(tmp_path)
     answer = run_without(("matplotlib",), "results", path, "--docs", tmp_path / "docs")
     assert (answer.exit_code, answer.output) == (2, "")
-    assert answer.sentence == 'matplotlib is not installed: run `pip install "nomul[dev]"`.'
+    assert answer.sentence == 'matplotlib is not installed: run `pip install "nomul[results]"`.'
     assert list(tmp_path.iterdir()) == [path]

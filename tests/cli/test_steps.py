@@ -10,7 +10,7 @@ from nomul.cli.steps import simulate_network, write_verilog
 from nomul.network import Network, UserError
 from nomul.sim import runner
 from nomul.train.dataset import Dataset
-from tests.cli.helpers import image_network
+from tests.cli.helpers import picture_network
 from tests.networks import random_network
 
 
@@ -74,7 +74,9 @@ def test_the_first_mismatch_is_passed_on_and_its_folder_kept(
 
 def test_layers_without_hardware_are_refused_whatever_the_data() -> None:
     with pytest.raises(UserError) as caught:
-        simulate_network(image_network(), samples(9, random_network((3, 4), (3,))), 1, "verilator")
+        simulate_network(
+            picture_network(), samples(9, random_network((3, 4), (3,))), 1, "verilator"
+        )
     assert str(caught.value) == (
         "layers.0 is of kind conv2d: hardware is generated for chains of dense layers so far; "
         "evaluate this network with `nomul evaluate`."

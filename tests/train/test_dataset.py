@@ -87,7 +87,7 @@ def test_a_feature_that_is_not_finite_is_found(
 def test_a_part_without_samples_or_features_is_refused(features: NDArray[np.float64]) -> None:
     assert refusal(train_features=features) == (
         f"The data set 'mine' has training features of shape {features.shape}: expected (samples, "
-        "features) or (samples, channels, height, width), all above 0."
+        "features), (samples, channels, length) or (samples, channels, height, width), all above 0."
     )
 
 

@@ -24,7 +24,7 @@ def test_the_learning_rate_falls_along_half_a_cosine() -> None:
     assert rates[0] == 0.4
 
 
-def test_the_learning_rate_falls_by_a_tenth_twice() -> None:
+def test_the_learning_rate_falls_to_a_tenth_twice() -> None:
     settings = TrainingSettings(steps=8, learning_rate=0.4, schedule="steps")
     rates = [learning_rate(step, settings) for step in range(8)]
     assert rates == pytest.approx([0.4, 0.4, 0.4, 0.4, 0.04, 0.04, 0.004, 0.004])

@@ -144,5 +144,4 @@ def test_a_codebook_has_no_more_centres_than_its_scope_has_weights(
 
 @pytest.mark.parametrize("kind", ["ternary", "bilevel", "powers_of_two"])
 def test_only_the_centres_that_a_kind_uses_count(kind: str) -> None:
-    few = [Dense(8, 4)]
-    check_codebooks(list(few), experiment(kind=kind, size=101))
+    check_codebooks([Dense(8, 4)], experiment(kind=kind, size=101))
