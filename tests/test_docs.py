@@ -72,6 +72,11 @@ def test_data_example_runs(folder: Path) -> None:
     assert run([sys.executable, "-c", block], folder) == "(80, 8) 2\n"
 
 
+def test_example_of_an_own_network_runs(folder: Path) -> None:
+    (block,) = blocks((ROOT / "docs/experiments.md").read_text(), "python")
+    assert float(run([sys.executable, "-c", block], folder)) > 0.5
+
+
 def test_experiment_example_loads(tmp_path: Path) -> None:
     (block,) = blocks((ROOT / "docs/experiments.md").read_text(), "toml")
     path = tmp_path / "example.toml"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SignD,
         TanhD,
     )
+    from nomul.train.codebook import fit_codebook
     from nomul.train.data import load_dataset
     from nomul.train.dataset import Dataset
     from nomul.train.exact_mode import exact
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from nomul.train.lowering import lower
     from nomul.train.metrics import accuracy, squared_error
     from nomul.train.trainer import train
+    from nomul.train.weighted import weighted_layers
 
 __all__ = [
     "Activation",
@@ -55,12 +57,14 @@ __all__ = [
     "TanhD",
     "accuracy",
     "exact",
+    "fit_codebook",
     "load_dataset",
     "load_experiment",
     "load_variants",
     "lower",
     "squared_error",
     "train",
+    "weighted_layers",
 ]
 
 _MODULES = {
@@ -82,12 +86,14 @@ _MODULES = {
     "TanhD": "activations",
     "accuracy": "metrics",
     "exact": "exact_mode",
+    "fit_codebook": "codebook",
     "load_dataset": "data",
     "load_experiment": "experiment_file",
     "load_variants": "experiment_file",
     "lower": "lowering",
     "squared_error": "metrics",
     "train": "trainer",
+    "weighted_layers": "weighted",
 }
 
 
@@ -95,3 +101,7 @@ def __getattr__(name: str) -> object:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

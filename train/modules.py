@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -37,6 +38,12 @@ from nomul.train.layers import (
 )
 
 __all__ = ["build_module"]
+
+_START_GAINS = {"relud": math.sqrt(2), "hardtanhd": 1.0}
+"""Of activations that are linear in parts (He et al. 2015, section 2.2).
+
+PyTorch's own start would shrink their sums layer by layer, down to their first step.
+"""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -194,12 +201,21 @@ class _Builder:
         if isinstance(layer, ResidualSettings):
             self._add_residual(layer)
         else:
+            positions_in = math.prod(self.x.shape[2:])
             self.add_weighted(layer, bias=not batch_norm)
-            if self.experiment.network.activation == "relud":
-                # PyTorch's own start shrinks a ReLU's sums layer by layer, down to its first step.
-                nn.init.kaiming_normal_(weighted_layers(self.modules[-1])[0].weight)
+            gain = _START_GAINS.get(self.experiment.network.activation)
+            if gain is not None:
+                self._start(gain, positions_in)
         if batch_norm:
             self._append(_BATCH_NORMS[self.x.ndim](self.x.shape[1]))
+
+    def _start(self, gain: float, positions_in: int) -> None:
+        """Draw the last layer's weights so that its sums vary as its inputs do, times ``gain``."""
+        layer = weighted_layers(self.modules[-1])[0]
+        fan_in: float = layer.by_neuron(layer.weight).shape[1]
+        if isinstance(layer, ConvTranspose2d):  # of its kernel, an output sees a part alone
+            fan_in *= positions_in / math.prod(self.x.shape[2:])
+        nn.init.normal_(layer.weight, std=gain / math.sqrt(fan_in))
 
     def _add_residual(self, layer: ResidualSettings) -> None:
         if not layer.layers:

@@ -469,3 +469,28 @@ def test_data_without_classes_can_only_be_reconstructed() -> None:
     reconstructing = Experiment(network=NetworkSettings(task="reconstruct"))
     module = build_module(reconstructing, dataset, discretized=True)
     assert module(torch.zeros(1, 8)).shape == (1, 8)
+
+
+@pytest.mark.parametrize(("activation", "gain"), [("relud", 2**0.5), ("hardtanhd", 1.0)])
+def test_sums_start_as_wide_as_their_inputs(activation: str, gain: float) -> None:
+    """Of white noise, a layer's sums have the variance of its inputs times the gain squared."""
+    layers = (
+        ConvSettings(64, 3),
+        ConvTransposeSettings(64, 4, stride=2),
+        DenseSettings(500),
+    )
+    pictures = np.random.default_rng(0).integers(0, 256, (4, 3, 16, 16)).astype(np.uint8)
+    dataset = Dataset("noise", pictures, np.arange(4), pictures, np.arange(4))
+    experiment = Experiment(
+        network=NetworkSettings(layers=layers, activation=activation)  # type: ignore[arg-type]
+    )
+    module = build_module(experiment, dataset, discretized=True)
+    generator = torch.Generator().manual_seed(0)
+    for layer in weighted_layers(module)[:-1]:
+        shape = (
+            (64, layer.in_features) if isinstance(layer, Dense) else (8, layer.in_channels, 24, 24)
+        )
+        x = torch.randn(shape, generator=generator)  # type: ignore[arg-type]
+        y = layer.combine(x, layer.weight, None).detach()
+        inner = y if y.ndim == 2 else y[:, :, 4:-4, 4:-4]
+        assert float(inner.std()) == pytest.approx(gain, rel=0.1)
