@@ -96,7 +96,10 @@ def _results(options: Namespace) -> int:
     from dataclasses import asdict
 
     from nomul.cli.results import add_results, results_page
+    from nomul.network import UserError
 
+    if options.docs.exists() and not options.docs.is_dir():
+        raise UserError(f"{options.docs} is not a folder: give --docs the folder of results.md.")
     rows = add_results(options.experiments, options.seeds, options.docs)
     if options.json:
         print(json.dumps({"rows": [asdict(row) for row in rows]}))

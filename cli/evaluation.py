@@ -14,7 +14,7 @@ from nomul.sim.golden import evaluate
 from nomul.train.dataset import Dataset, Samples
 from nomul.train.input_thresholds import Sharing, feature_range, known_features
 
-__all__ = ["evaluate_network"]
+__all__ = ["check_features", "evaluate_network"]
 
 SAMPLES_AT_ONCE = 1_000
 """Samples that are decoded at once, where they are decoded only when asked for."""
@@ -31,6 +31,7 @@ def evaluate_network(network: Network, dataset: Dataset) -> dict[str, Any]:
     UserError
         If the network gives something else, or takes other features.
     """
+    check_features(network, dataset)
     n_samples = len(dataset.test_features)
     if network.output.kind == "class":
         _, classes = dataset.classes
@@ -50,6 +51,16 @@ def evaluate_network(network: Network, dataset: Dataset) -> dict[str, Any]:
         given = network.output.scale * answer + network.output.offset
         total += float(np.square(given - wanted).sum())
     return {"squared_error": total / (n_samples * n_features), "samples": n_samples}
+
+
+def check_features(network: Network, dataset: Dataset) -> None:
+    """Raise a UserError if the data set, that of ``--data``, has other features than needed."""
+    shape = dataset.test_features.shape[1:]
+    if shape != network.input.shape:
+        raise UserError(
+            f"The network takes features of shape {network.input.shape}, and {dataset.name!r} has "
+            f"{shape}: name its data with --data."
+        )
 
 
 def _answers(

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 from importlib.metadata import version
 from types import FrameType
 from typing import Never
@@ -37,6 +38,10 @@ EXTRA_OF_PACKAGE = {
 """Which of our extras installs what a step imports."""
 
 
+PATIENCE = 10.0
+"""Seconds for which the other processes of torchrun let the first one speak."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Never:
         raise UserError(f"{message[:1].upper()}{message[1:]}: see `{self.prog} --help`.")
@@ -56,17 +61,14 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return exit_code
     except (UserError, CheckFailed) as error:
-        print(f"nomul: {error}", file=sys.stderr)
+        _explain(str(error))
         return error.exit_code
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRA_OF_PACKAGE:
             raise
-        print(
-            f"nomul: {package} is not installed: run "
-            f'`pip install "nomul[{EXTRA_OF_PACKAGE[package]}]"`.',
-            file=sys.stderr,
-        )
+        extra = EXTRA_OF_PACKAGE[package]
+        _explain(f'{package} is not installed: run `pip install "nomul[{extra}]"`.')
         return UserError.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough; Python would complain on its way out.
@@ -76,15 +78,32 @@ def main(arguments: list[str] | None = None) -> int:
         # Python flushes standard output once more on its way out: let it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         place = f"{error.filename}: " if error.filename else ""
-        print(f"nomul: The system refused: {place}{error.strerror}.", file=sys.stderr)
+        _explain(f"The system refused: {place}{error.strerror}.")
         return UserError.exit_code
     except KeyboardInterrupt:
-        print(
-            "nomul: Interrupted before the end: nothing incomplete was written; run the same "
-            "command again.",
-            file=sys.stderr,
-        )
+        if not _is_beside_another():
+            _explain(
+                "Interrupted before the end: nothing incomplete was written; run the same command "
+                "again."
+            )
         return 2
+
+
+def _is_beside_another() -> bool:
+    """Whether torchrun started this process as another than the machine's first."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def _explain(sentence: str) -> None:
+    """Tell the user why it went no further; of several processes the first, if it knows."""
+    if _is_beside_another():
+        # torchrun ends all of them when one has ended: the first has time to say the same, and if
+        # it still runs after that, it is this one's trouble alone.
+        try:
+            time.sleep(PATIENCE)
+        except KeyboardInterrupt:
+            return
+    print(f"nomul: {sentence}", file=sys.stderr)
 
 
 def _run(given: list[str]) -> int:

@@ -23,14 +23,9 @@ from nomul.network.encoded import encoded_size
 from nomul.network.files import write_complete
 from nomul.train.codebook import centres_used
 from nomul.train.dataset import Dataset
-from nomul.train.experiment import (
-    CodebookSettings,
-    DataSettings,
-    Experiment,
-    NetworkSettings,
-    TrainingSettings,
-)
+from nomul.train.experiment import DataSettings, Experiment
 from nomul.train.experiment_file import load_variants
+from nomul.train.twin import twin_of
 
 __all__ = ["add_results", "measure_variants", "results_page"]
 
@@ -45,16 +40,6 @@ same layers, start, batches and budget, with continuous activations and free wei
 the float network's weights and biases in float32: with everything counted (indices, tables,
 biases, thresholds), and by the bytes of the encoded file.
 """
-
-_NO_DEPENDENCE = (
-    "cluster_every",
-    "cluster_every_start",
-    "cluster_from",
-    "straight_through_from",
-    "prune_until",
-    "checkpoint_every",
-)
-"""Settings of the training that a float twin does not depend on."""
 
 
 def add_results(paths: Iterable[Path], n_seeds: int, docs: Path) -> list[ResultRow]:
@@ -115,7 +100,7 @@ def measure_variants(
                 variant, training=dataclasses.replace(variant.training, seed=seed)
             )
             say(f"{experiment}, |A| = {levels}, {codebook}, {scope}, seed {seed}")
-            same = _of_twin(seeded)
+            same = twin_of(seeded)
             if same not in twins:
                 twins[same] = train_twin(seeded, dataset)
             trained = train_discretized(seeded, dataset)
@@ -206,19 +191,6 @@ def _check_identities(plans: dict[Path, tuple[Experiment, ...]]) -> None:
                     "must differ in levels, codebook or scope, and files in their names."
                 )
             known.add(identity)
-
-
-def _of_twin(experiment: Experiment) -> Experiment:
-    """Return ``experiment`` without what its float twin does not depend on."""
-    network, defaults = experiment.network, TrainingSettings()
-    same = {name: getattr(defaults, name) for name in _NO_DEPENDENCE}
-    levels = network.levels if network.activation == "sign" else NetworkSettings.levels
-    return dataclasses.replace(
-        experiment,
-        network=dataclasses.replace(network, levels=levels, fan_in=(), operand_bits=0),
-        codebook=CodebookSettings(),
-        training=dataclasses.replace(experiment.training, **same),
-    )
 
 
 def _ratios(network: Network) -> tuple[float, float]:

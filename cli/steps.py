@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nomul.boards.catalog import Board
+from nomul.cli.evaluation import check_features
 from nomul.network import CheckFailed, Network, UserError
 from nomul.network.files import write_complete
 from nomul.sim.golden import input_levels
@@ -59,8 +60,8 @@ def simulate_network(
     Raises
     ------
     UserError
-        If the simulator is unknown or missing, there are not so many samples, or the network has
-        layers that no hardware is generated for.
+        If the simulator is unknown or missing, there are not so many samples, the network takes
+        other features, or has layers that no hardware is generated for.
     CheckFailed
         If the hardware breaks a rule of the streams or does not keep its timing. The folder that
         it was simulated in is then kept, as after a mismatch.
@@ -71,6 +72,7 @@ def simulate_network(
     from nomul.sim.runner import check_simulator, simulate
 
     dense_chain(network)  # refuses the others, whatever the data
+    check_features(network, dataset)
     available = len(dataset.test_features)
     n_samples = available if n_samples is None else n_samples
     if not 1 <= n_samples <= available:

@@ -177,6 +177,8 @@ def train_into(
 
     started = perf_counter()
     dataset = experiment_data(experiment)
+    if checkpoints:
+        _check_checkpoint(experiment, dataset, checkpoints / DISCRETIZED_CHECKPOINT)
     twin = train_twin(experiment, dataset, checkpoints)
     trained = train_discretized(experiment, dataset, checkpoints)
     if rank() > 0:
@@ -203,6 +205,14 @@ def remove_checkpoints(folder: Path) -> None:
     """Remove what the training of a network and its twin kept in ``folder`` on the way."""
     for name in (TWIN_CHECKPOINT, DISCRETIZED_CHECKPOINT):
         (folder / name).unlink(missing_ok=True)
+
+
+def _check_checkpoint(experiment: Experiment, dataset: Dataset, path: Path) -> None:
+    """Refuse a checkpoint of the discretized network that is of no use, before the twin's hours."""
+    from nomul.train.checkpoint import identity, load_checkpoint
+
+    if path.exists():
+        load_checkpoint(path, identity(experiment, dataset, discretized=True))
 
 
 def _different(module: nn.Module, network: Network, dataset: Dataset) -> tuple[int, int]:
@@ -246,11 +256,15 @@ def _few_threads(experiment: Experiment) -> Iterator[None]:
 
 
 def _progress(name: str) -> Callable[[int, int], None]:
-    """Return what says how far a loop is, at every quarter."""
-    said = 0
+    """Return what says how far a loop is, at every quarter, and where it went on if it did."""
+    said: int | None = None
 
     def report(done: int, total: int) -> None:
         nonlocal said
+        if said is None:
+            said = 4 * (done - 1) // total
+            if done > 1:
+                say(f"  {name}: goes on from step {done - 1}")
         quarter = 4 * done // total
         if quarter > said:
             said = quarter

@@ -37,6 +37,6 @@ def unknown_name(role: str, name: str, known: Iterable[str]) -> str:
         What is named, in the singular: ``"board"``, ``"device"``, ``"key"``.
     """
     names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {nearest[0]!r}? The known ones are" if nearest else "choose one of"
     return f"Unknown {role} {name!r}: {hint} {', '.join(names)}."

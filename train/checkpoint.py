@@ -16,6 +16,7 @@ from nomul.network.files import staged_file
 from nomul.train.dataset import Dataset
 from nomul.train.experiment import Experiment, HardwareSettings
 from nomul.train.experiment_file import format_experiment
+from nomul.train.twin import twin_of
 
 __all__ = ["Checkpoint", "identity", "load_checkpoint", "save_checkpoint"]
 
@@ -112,8 +113,9 @@ def load_checkpoint(path: Path, of: str) -> Checkpoint:
 
 def identity(experiment: Experiment, dataset: Dataset, *, discretized: bool) -> str:
     """Return all that a training depends on, as text; data as their shape and a digest."""
-    training = replace(experiment.training, checkpoint_every=1)
-    same = replace(experiment, hardware=HardwareSettings(), training=training)
+    same = experiment if discretized else twin_of(experiment)
+    training = replace(same.training, checkpoint_every=1)
+    same = replace(same, hardware=HardwareSettings(), training=training)
     digest = hashlib.sha256(np.ascontiguousarray(dataset.train_features[:SAMPLES]).tobytes())
     if dataset.train_classes is not None:
         digest.update(dataset.train_classes.tobytes())

@@ -37,7 +37,7 @@ def load_dataset(name: str) -> Dataset:
     path = Path(name)
     if name and path.exists():
         return check_dataset(Dataset(name, *read_own(path)))
-    if len(path.parts) > 1 or path.suffix:
+    if any(separator in name for separator in (os.sep, os.altsep or os.sep)) or path.suffix:
         raise UserError(
             f"There is no file or folder {name!r}: give the path of your data or the name of a "
             f"data set, one of {', '.join(sorted(DATASETS))}."
@@ -51,8 +51,8 @@ def _named(name: str) -> Parts:
     for file in known.files:
         if not (folder / file).is_file():
             raise UserError(
-                f"The data set {name!r} needs {file!r} in the folder {str(folder)!r}, and it is "
-                "not there: set the environment variable NOMUL_DATA to the folder that has it "
-                f"(docs/data.md lists the files; the data are from {known.source})."
+                f"The data set {name!r} needs {file!r} in the folder {str(folder.resolve())!r}, "
+                "and it is not there: set the environment variable NOMUL_DATA to the folder that "
+                f"has it (docs/data.md lists the files; the data are from {known.source})."
             )
     return known.read(*(folder / file for file in known.files))

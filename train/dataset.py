@@ -82,7 +82,8 @@ def check_dataset(dataset: Dataset) -> Dataset:
     ------
     UserError
         If a part has no samples, the parts differ in shape, features and classes in number, a
-        feature is not finite, a class is negative or has no training sample.
+        feature is not finite, a class is negative or has no training sample, or the training
+        samples are all the same.
     """
     _check_features(dataset, "training", dataset.train_features)
     _check_features(dataset, "test", dataset.test_features)
@@ -102,6 +103,7 @@ def check_dataset(dataset: Dataset) -> Dataset:
         _check_classes(dataset, "training", dataset.train_features, dataset.train_classes)
         _check_classes(dataset, "test", dataset.test_features, dataset.test_classes)
         _check_that_classes_are_trained(dataset, dataset.train_classes, dataset.test_classes)
+    _check_that_samples_differ(dataset, dataset.train_features)
     return dataset
 
 
@@ -125,6 +127,15 @@ def _check_features(dataset: Dataset, part: str, features: Samples) -> None:
                 f"{part} sample {bad[0]} (from 0), and in {bad.size} of {len(features)} samples in "
                 "all: replace or remove them."
             )
+
+
+def _check_that_samples_differ(dataset: Dataset, features: Samples) -> None:
+    # Mostly the second sample ends the search.
+    if isinstance(features, np.ndarray) and all((one == features[0]).all() for one in features):
+        raise UserError(
+            f"The data set {dataset.name!r} has the same features in all of its {len(features)} "
+            "training samples: there is nothing to learn from them."
+        )
 
 
 def _check_classes(dataset: Dataset, part: str, features: Samples, classes: Classes) -> None:

@@ -16,16 +16,36 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nomul.network import UserError
-from nomul.train.activations import Activation
+from nomul.train.activations import Activation, HardTanhD, ReluD, SigmoidD, TanhD
 from nomul.train.exact_layers import ExactInput, ExactLevels, ExactNetwork, ExactResidual
 from nomul.train.exact_sums import Levels, Sums, average, float64, residual, weighted
-from nomul.train.layers import InputLevels, Residual, Scale, Weighted
+from nomul.train.layers import (
+    Conv1d,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    InputLevels,
+    Residual,
+    Scale,
+    Weighted,
+)
 
 __all__ = ["exact"]
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _MAX_POOLS = (nn.MaxPool1d, nn.MaxPool2d)
 _AVERAGE_POOLS = (nn.AvgPool1d, nn.AvgPool2d)
+_OWN: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: Dense,
+    nn.Conv1d: Conv1d,
+    nn.Conv2d: Conv2d,
+    nn.ConvTranspose2d: ConvTranspose2d,
+    nn.ReLU: ReluD,
+    nn.ReLU6: ReluD,
+    nn.Tanh: TanhD,
+    nn.Sigmoid: SigmoidD,
+    nn.Hardtanh: HardTanhD,
+}
 
 
 def exact(module: nn.Sequential) -> ExactNetwork:
@@ -127,8 +147,20 @@ def _converted(
             sums, state = weighted(layer, levels_in, keeps_bias=not absorbed)
             result.append(sums)
         else:
-            raise UserError(f"{type(layer).__name__} cannot be lowered: replace it.")
+            raise _refusal(layer)
     return result, state
+
+
+def _refusal(layer: nn.Module) -> UserError:
+    name = type(layer).__name__
+    if own := _OWN.get(type(layer)):
+        return UserError(
+            f"PyTorch's {name} cannot be lowered: replace it by {own.__name__} of nomul.train."
+        )
+    return UserError(
+        f"{name} cannot be lowered between InputLevels and a last Scale: use the layers and "
+        "activations of nomul.train there."
+    )
 
 
 S = TypeVar("S", Levels, Sums)

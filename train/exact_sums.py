@@ -163,7 +163,10 @@ def _index_and_bias(layer: Weighted) -> tuple[Tensor, NDArray[np.float64]]:
     """Return the numbers of the weights' centres, and the biases, as the forward pass has them."""
     name = f"A {type(layer).__name__} layer"
     if layer.codebook is None:
-        raise UserError(f"{name} has no fixed codebook: train the network first.")
+        raise UserError(
+            f"{name} has no fixed codebook: train the network first, or call its "
+            "fix_codebook in a training loop of your own."
+        )
     mask = layer.mask.cpu()
     index = layer.centre_numbers(layer.weight * layer.mask).cpu()
     if layer.codebook.integers[index[mask == 0].numpy()].any():

@@ -207,9 +207,10 @@ class Experiment:
         if not network.layers and network.fan_in:
             n_layers = len(network.hidden) + 1
             if len(network.fan_in) != n_layers:
+                entries = "entry" if len(network.fan_in) == 1 else "entries"
                 raise UserError(
-                    f"network.fan_in has {len(network.fan_in)} entries: it must have one for each "
-                    f"of the {n_layers} layers, or none."
+                    f"network.fan_in has {len(network.fan_in)} {entries}: it must have one for "
+                    f"each of the {n_layers} layers, or none."
                 )
         if (codebook.scope == "groups") != bool(codebook.groups):
             raise UserError(
@@ -242,6 +243,11 @@ class Experiment:
             raise UserError(
                 f"training.cluster_every_start is {training.cluster_every_start}: it must be at "
                 f"least cluster_every, {training.cluster_every}, to which it shrinks."
+            )
+        if training.warm_up >= training.steps:
+            raise UserError(
+                f"training.warm_up is {training.warm_up}: it must be less than "
+                f"training.steps, {training.steps}."
             )
         if training.patience and not training.validation:
             raise UserError(

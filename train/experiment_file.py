@@ -51,11 +51,12 @@ def load_variants(path: Path) -> tuple[Experiment, ...]:
     variants = document.pop(_VARIANTS, [])
     if not isinstance(variants, list) or not all(isinstance(entry, dict) for entry in variants):
         raise UserError(f"{path}: write [[{_VARIANTS}]] above each variant's keys.")
+    experiment = _experiment(document, f"{path}: ", (_VARIANTS,))
     merged = [
         _experiment(_merged(document, variant), f"{path}: {_VARIANTS}[{number}]: ")
         for number, variant in enumerate(variants)
     ]
-    return _experiment(document, f"{path}: "), *merged
+    return experiment, *merged
 
 
 def format_experiment(experiment: Experiment) -> str:
@@ -93,12 +94,21 @@ def _merged(document: dict[str, Any], variant: dict[str, Any]) -> dict[str, Any]
     return merged
 
 
-def _experiment(document: dict[str, Any], where: str) -> Experiment:
+def _experiment(
+    document: dict[str, Any], where: str, read_elsewhere: tuple[str, ...] = ()
+) -> Experiment:
+    """Return the experiment; ``read_elsewhere`` names sections that the user may also write."""
     hints = get_type_hints(Experiment)
     sections = {}
     for name, entries in document.items():
         if name not in hints:
-            raise UserError(where + unknown_name("section", name, hints))
+            owners = [section for section in hints if name in get_type_hints(hints[section])]
+            if len(owners) == 1 and not isinstance(entries, dict):
+                raise UserError(
+                    f"{where}{name} belongs under [{owners[0]}]: its whole name is "
+                    f"{owners[0]}.{name}."
+                )
+            raise UserError(where + unknown_name("section", name, (*hints, *read_elsewhere)))
         if not isinstance(entries, dict):
             raise UserError(f"{where}{name} must be a section: write [{name}] above its keys.")
         sections[name] = _section(hints[name], entries, where, f"{name}.")
@@ -149,7 +159,10 @@ def _value(
             raise UserError(f"{where} is {value!r}: it must be a list of {entries}.")
         if entry_kind == LayerSettings:
             return tuple(_layer(entry, f"{where}[{n}]") for n, entry in enumerate(value))
-        return tuple(_value(entry_kind, entry, where, least, greatest) for entry in value)
+        return tuple(
+            _value(entry_kind, entry, f"{where}[{n}]", least, greatest)
+            for n, entry in enumerate(value)
+        )
     if get_origin(kind) is Literal:
         choices = get_args(kind)
         if value not in choices:

@@ -6,10 +6,22 @@ import dataclasses
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nomul.network import Add, Conv2d, ConvTranspose2d, Dense, Input, MaxPool2d, Network, Output
+from nomul.network import (
+    Add,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Input,
+    InvalidNetwork,
+    MaxPool2d,
+    Network,
+    Output,
+    UserError,
+)
 from nomul.network.layers import INPUT_NAME, Layer, layer_name
 from nomul.train.exact_layers import (
     ExactInput,
@@ -43,9 +55,37 @@ def lower(
     Raises
     ------
     UserError
-        If the module has no exact form.
+        If the module has no exact form, or takes samples of another shape.
     """
     whole = module if isinstance(module, ExactNetwork) else exact(module)
+    if np.size(input_shape) == 0 or np.ndim(input_shape) == 0:
+        raise UserError(
+            f"input_shape is {input_shape}: it must be the shape of one sample's features, such as "
+            "(1, 28, 28)."
+        )
+    try:
+        return _network(whole, input_shape, output)
+    except InvalidNetwork as error:
+        if _takes(whole, input_shape):
+            raise
+        raise UserError(
+            f"input_shape {input_shape} does not fit the module: give the shape of one sample's "
+            "features as the module takes them."
+        ) from error
+
+
+def _takes(module: ExactNetwork, input_shape: tuple[int, ...]) -> bool:
+    try:
+        with torch.no_grad():
+            module(torch.zeros(1, *input_shape))
+    except (RuntimeError, TypeError, IndexError):
+        return False
+    return True
+
+
+def _network(
+    whole: ExactNetwork, input_shape: tuple[int, ...], output: Literal["class", "accumulators"]
+) -> Network:
     first, *rest = whole
     assert isinstance(first, ExactInput), "an exact module begins with its input"
     inputs = Input(input_shape, first.thresholds.numpy(), encoding=first.encoding)

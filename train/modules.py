@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +14,8 @@ from nomul.train.activations import ACTIVATIONS, Activation, ReluD
 from nomul.train.dataset import Dataset, Samples
 from nomul.train.experiment import Experiment, InputSettings
 from nomul.train.input_thresholds import feature_range, input_thresholds, known_features
+from nomul.train.layer_fit import check_fit, kind_name
 from nomul.train.layer_settings import (
-    LAYER_KINDS,
     AveragePoolSettings,
     ConvSettings,
     ConvTransposeSettings,
@@ -45,13 +44,12 @@ _START_GAINS = {"relud": math.sqrt(2), "hardtanhd": 1.0}
 PyTorch's own start would shrink their sums layer by layer, down to their first step.
 """
 
-M = TypeVar("M", bound=nn.Module)
-
 _BATCH_NORMS: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d]] = {
     2: nn.BatchNorm1d,
     3: nn.BatchNorm1d,
     4: nn.BatchNorm2d,
 }
+_CONVOLUTIONS: dict[int, type[Conv1d | Conv2d]] = {3: Conv1d, 4: Conv2d}
 _MAX_POOLS: dict[int, type[nn.MaxPool1d | nn.MaxPool2d]] = {3: nn.MaxPool1d, 4: nn.MaxPool2d}
 _AVERAGE_POOLS: dict[int, type[nn.AvgPool1d | nn.AvgPool2d]] = {3: nn.AvgPool1d, 4: nn.AvgPool2d}
 
@@ -77,13 +75,20 @@ def build_module(experiment: Experiment, dataset: Dataset, *, discretized: bool)
     classes = dataset.n_classes if settings.task == "classify" else 0
     if settings.task == "classify":
         _ = dataset.classes  # refuses a data set without them
+        if classes == 1:
+            raise UserError(
+                f"The data set {dataset.name!r} has training samples of a single class: there is "
+                "nothing to tell apart, so give it at least two."
+            )
     n_outputs = classes or int(np.prod(dataset.train_features.shape[1:]))
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(experiment.training.seed)
         builder = _Builder(
             experiment, inputs(torch.zeros(1, *dataset.train_features.shape[1:])), discretized
         )
-        builder.add_hidden(settings.layers or tuple(map(DenseSettings, settings.hidden)))
+        layers = settings.layers or tuple(map(DenseSettings, settings.hidden))
+        builder.add_hidden(layers, "network.layers")
+        builder.place = "network.output"
         builder.add_weighted(settings.output or DenseSettings(n_outputs), bias=True)
         builder.flatten()
     n_given = builder.x.numel()
@@ -114,7 +119,9 @@ class _Builder:
     Attributes
     ----------
     x
-        One sample, as it leaves the last module.
+        One sample, as it leaves the last module; its first axis is the samples'.
+    place
+        Where the experiment has the layer that is being added: ``network.layers[3]``.
     """
 
     def __init__(self, experiment: Experiment, x: Tensor, discretized: bool) -> None:
@@ -122,15 +129,24 @@ class _Builder:
         self.discretized = discretized
         self.modules: list[nn.Module] = []
         self.x = x
+        self.place = ""
 
-    def add_hidden(self, layers: Sequence[LayerSettings]) -> None:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample, as it leaves the last module."""
+        return tuple(self.x.shape[1:])
+
+    def add_hidden(self, layers: Sequence[LayerSettings], place: str) -> None:
         """Append ``layers`` with batch-norms, if the network has them, and activations.
+
+        ``place`` is where the experiment lists them.
 
         An activation comes behind the max-pools that follow its sums: of equal levels a pool would
         have to pick one to give the gradient to, and there are fewer sums behind it.
         """
         awaits_activation = False
-        for layer in layers:
+        for number, layer in enumerate(layers):
+            self.place = f"{place}[{number}]"
             if awaits_activation and not isinstance(layer, MaxPoolSettings):
                 self._append(self._activation())
                 awaits_activation = False
@@ -138,10 +154,12 @@ class _Builder:
                 case DropoutSettings():
                     self._append(nn.Dropout(layer.rate))
                 case MaxPoolSettings():
-                    max_pool = self._pick(_MAX_POOLS, layer)
+                    check_fit(layer, self.shape, self.place)
+                    max_pool = _MAX_POOLS[self.x.ndim]
                     self._append(max_pool(layer.size, layer.stride or layer.size))
                 case AveragePoolSettings():
-                    average_pool = self._pick(_AVERAGE_POOLS, layer)
+                    check_fit(layer, self.shape, self.place)
+                    average_pool = _AVERAGE_POOLS[self.x.ndim]
                     self._append(average_pool(layer.size, layer.stride or layer.size))
                     awaits_activation = True
                 case _:
@@ -152,16 +170,15 @@ class _Builder:
 
     def add_weighted(self, layer: LayerSettings, *, bias: bool) -> None:
         """Append a weighted layer alone."""
+        check_fit(layer, self.shape, self.place)
         channels = self.x.shape[1]
         match layer:
             case DenseSettings():
                 self.flatten()
                 self._append(Dense(self.x.shape[1], layer.neurons, bias=bias))
             case ConvSettings():
-                _check_groups(layer, channels)
-                kind: type[Conv1d | Conv2d] = self._pick({3: Conv1d, 4: Conv2d}, layer)
                 self._append(
-                    kind(
+                    _CONVOLUTIONS[self.x.ndim](
                         channels,
                         layer.channels,
                         layer.kernel,
@@ -172,9 +189,8 @@ class _Builder:
                     )
                 )
             case ConvTransposeSettings():
-                _check_groups(layer, channels)
                 self._append(
-                    self._pick({4: ConvTranspose2d}, layer)(
+                    ConvTranspose2d(
                         channels,
                         layer.channels,
                         layer.kernel,
@@ -187,8 +203,8 @@ class _Builder:
                 )
             case _:
                 raise UserError(
-                    "The last layer of a network or a residual is of kind "
-                    f"{_kind(layer)}: it must be a dense or a convolutional one."
+                    f"{self.place} is of kind {kind_name(layer)}: the last layer of a network or a "
+                    "residual must be a dense or a convolutional one."
                 )
 
     def flatten(self) -> None:
@@ -219,10 +235,11 @@ class _Builder:
 
     def _add_residual(self, layer: ResidualSettings) -> None:
         if not layer.layers:
-            raise UserError("A residual has no layers: list at least one.")
+            raise UserError(f"{self.place} is a residual without layers: list at least one.")
         *hidden, last = layer.layers
         body = _Builder(self.experiment, self.x, self.discretized)
-        body.add_hidden(hidden)
+        body.add_hidden(hidden, f"{self.place}.layers")
+        body.place = f"{self.place}.layers[{len(hidden)}]"
         body.add_weighted(last, bias=not self.experiment.network.batch_norm)
         self._append(Residual(nn.Sequential(*body.modules), self._shortcut(body.x)))
 
@@ -232,15 +249,16 @@ class _Builder:
             return nn.Identity()
         if y.ndim == self.x.ndim == 2:
             return Dense(self.x.shape[1], y.shape[1], bias=False)
-        kinds: dict[int, type[Conv1d | Conv2d]] = {3: Conv1d, 4: Conv2d}
-        if y.ndim == self.x.ndim and y.ndim in kinds:
+        if y.ndim == self.x.ndim and y.ndim in _CONVOLUTIONS:
             sides = zip(self.x.shape[2:], y.shape[2:], strict=True)
             stride = max(-(-before // after) for before, after in sides)
-            shortcut = kinds[y.ndim](self.x.shape[1], y.shape[1], 1, stride=stride, bias=False)
+            shortcut = _CONVOLUTIONS[y.ndim](
+                self.x.shape[1], y.shape[1], 1, stride=stride, bias=False
+            )
             if shortcut(self.x).shape == y.shape:
                 return shortcut
         raise UserError(
-            f"A residual's layers lead from shape {tuple(self.x.shape[1:])} to "
+            f"{self.place}: the residual's layers lead from shape {self.shape} to "
             f"{tuple(y.shape[1:])}: choose kernels, strides and paddings that keep the shape, or "
             "divide each side by the same stride."
         )
@@ -253,32 +271,5 @@ class _Builder:
         return ACTIVATIONS[settings.activation](levels)
 
     def _append(self, module: nn.Module) -> None:
-        try:
-            self.x = module.eval()(self.x)
-        except RuntimeError as error:
-            raise UserError(
-                f"The layer {module} does not fit its input of shape {tuple(self.x.shape[1:])}: "
-                f"{str(error).splitlines()[0].rstrip('.')}."
-            ) from error
+        self.x = module.eval()(self.x)
         self.modules.append(module.train())
-
-    def _pick(self, kinds: dict[int, type[M]], layer: LayerSettings) -> type[M]:
-        if self.x.ndim not in kinds:
-            raise UserError(
-                f"A layer of kind {_kind(layer)} meets data of shape {tuple(self.x.shape[1:])}: it "
-                "needs a picture (channels, height, width)"
-                f"{' or a signal (channels, length)' if 3 in kinds else ''}."
-            )
-        return kinds[self.x.ndim]
-
-
-def _check_groups(layer: ConvSettings | ConvTransposeSettings, channels_in: int) -> None:
-    if channels_in % layer.groups or layer.channels % layer.groups:
-        raise UserError(
-            f"A layer of kind {_kind(layer)} has {layer.groups} groups: its {channels_in} "
-            f"channels in and {layer.channels} out must both be multiples of that."
-        )
-
-
-def _kind(layer: LayerSettings) -> str:
-    return next(name for name, kind in LAYER_KINDS.items() if type(layer) is kind)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed, nn
+from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nomul.network import UserError
@@ -20,6 +20,7 @@ from nomul.train.batches import Batch
 
 __all__ = [
     "data_parallel",
+    "mean_of_all_ranks",
     "own_part",
     "process_group",
     "rank",
@@ -100,6 +101,14 @@ def own_part(batch: Batch) -> Batch:
             f"training.batch_size is {len(batch.x)}: {size} processes need a multiple of {size}."
         )
     return Batch(batch.x[rank() :: size], batch.target[rank() :: size])
+
+
+def mean_of_all_ranks(value: Tensor) -> float:
+    """Return the mean of a number of which each process has its own."""
+    if distributed.is_initialized():
+        value = value / _world_size()
+        distributed.all_reduce(value)
+    return float(value)
 
 
 def same_on_all_ranks(compute: Callable[[], T]) -> T:

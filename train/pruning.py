@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nomul.train.layers import ConvTranspose2d, Weighted, weighted_layers
 
-__all__ = ["operand_bits", "prune", "prune_to_cost"]
+__all__ = ["least_operand_bits", "operand_bits", "prune", "prune_to_cost"]
 
 
 @torch.no_grad()
@@ -98,6 +98,23 @@ def operand_bits(module: nn.Sequential, features: Tensor) -> int:
     return total
 
 
+@torch.no_grad()
+def least_operand_bits(module: nn.Sequential, features: Tensor) -> int:
+    """Return what :func:`operand_bits` is at least while every layer has a weight.
+
+    That is one weight in each layer, an operand of one bit wherever it is used.
+    """
+    total = 0
+
+    def count(layer: Weighted, x: Tensor, y: Tensor) -> None:
+        nonlocal total
+        total += _uses(layer, x, y)
+
+    with _watched(module, weighted_layers(module), count):
+        module(features)
+    return total
+
+
 def _importance(layer: Weighted, x: Tensor) -> Tensor:
     axes = [0, *range(2, x.ndim)]
     spread = x.std(dim=axes)
@@ -106,8 +123,13 @@ def _importance(layer: Weighted, x: Tensor) -> Tensor:
 
 def _cost(layer: Weighted, x: Tensor, y: Tensor) -> int:
     n_levels = max(2, len(torch.unique(x)))
+    return (n_levels - 1).bit_length() * _uses(layer, x, y)
+
+
+def _uses(layer: Weighted, x: Tensor, y: Tensor) -> int:
+    """Return at how many positions of one sample each of the layer's weights is used."""
     positions = x if isinstance(layer, ConvTranspose2d) else y
-    return (n_levels - 1).bit_length() * math.prod(positions.shape[2:])
+    return math.prod(positions.shape[2:])
 
 
 def _apply_mask(layer: Weighted, mask: Tensor) -> None:

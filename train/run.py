@@ -8,17 +8,24 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 from nomul.network import UserError
 from nomul.train.batches import Batch, Batches, split_validation, tensor_of
 from nomul.train.checkpoint import Checkpoint
+from nomul.train.checks import check_not_empty, check_settings
 from nomul.train.dataset import Dataset
 from nomul.train.experiment import Experiment
 from nomul.train.layers import InputLevels, weighted_layers
 from nomul.train.modules import build_module
-from nomul.train.parallel import data_parallel, own_part, same_on_all_ranks, share_buffers
+from nomul.train.parallel import (
+    data_parallel,
+    mean_of_all_ranks,
+    own_part,
+    same_on_all_ranks,
+    share_buffers,
+)
 from nomul.train.pruning import prune, prune_to_cost
 from nomul.train.schedules import (
     cluster_steps,
@@ -27,7 +34,7 @@ from nomul.train.schedules import (
     learning_rate,
     pruning_steps,
 )
-from nomul.train.scopes import check_codebooks, fit_codebooks
+from nomul.train.scopes import fit_codebooks
 
 __all__ = ["Run"]
 
@@ -66,18 +73,14 @@ class Run:
         self.step = 0
         self.module = build_module(experiment, dataset, discretized=discretized)
         self.layers = weighted_layers(self.module)
-        if discretized:
-            check_codebooks(self.layers, experiment)
-            for layer in self.layers:
-                layer.clusters_bias = experiment.codebook.biases == "clustered"
-        n_layers = len(self.layers)
-        if experiment.network.fan_in and len(experiment.network.fan_in) != n_layers:
-            raise UserError(
-                f"network.fan_in has {len(experiment.network.fan_in)} entries: it must have one "
-                f"for each of the {n_layers} weighted layers, or none."
-            )
         self.inputs, *rest = self.module
         assert isinstance(self.inputs, InputLevels), "build_module begins with it"
+        self.trunk = nn.Sequential(*rest)
+        sample = self.inputs(tensor_of(dataset.train_features[:1]))
+        check_settings(self.trunk, experiment, sample)
+        if discretized:
+            for layer in self.layers:
+                layer.clusters_bias = experiment.codebook.biases == "clustered"
         training, self._validation = split_validation(self.settings, len(dataset.train_features))
         self._validates = self.settings.patience > 0 and len(self._validation) > 0
         self.batches = Batches(experiment, dataset, self.inputs, training)
@@ -86,9 +89,11 @@ class Run:
         self._generators: list[Tensor] = []
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        # In this order of the axes a CPU's convolutions are faster.
-        self.trunk = nn.Sequential(*rest)
-        self.trunk.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # In this order of the axes a CPU's convolutions are faster; what several processes share
+        # of their gradients has the other one.
+        self._orders = not distributed.is_initialized()
+        order = torch.channels_last if self._orders else torch.contiguous_format
+        self.trunk.to(self._device, memory_format=order)  # type: ignore[call-overload]
         self.module.train()
         decayed = [layer.weight for layer in self.layers]
         free = [p for p in self.trunk.parameters() if not any(p is w for w in decayed)]
@@ -135,7 +140,7 @@ class Run:
             group["lr"] = learning_rate(self.step, self.settings)
         batch = own_part(self.batches.draw())
         loss = self._loss(self._forward, batch)
-        self._check_loss(float(loss.detach()))
+        self._check_loss(mean_of_all_ranks(loss.detach()))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -195,6 +200,7 @@ class Run:
                 prune(self.trunk, tuple(multiple * n for n in network.fan_in), x)
             else:
                 prune_to_cost(self.trunk, multiple * network.operand_bits, x)
+                check_not_empty(self.trunk, self.experiment)
         size = codebook_size(self.step, self.experiment.codebook, self.settings)
         if self.step == self._fixing_step:
             for layer, codebook in fit_codebooks(self.layers, self.experiment, size):
@@ -229,7 +235,7 @@ class Run:
 
     def _loss(self, forward: Callable[[Tensor], Tensor], batch: Batch) -> Tensor:
         x, target = batch.x.to(self._device), batch.target.to(self._device)
-        if x.ndim == 4:
+        if self._orders and x.ndim == 4:
             x = _channels_last(x)
         with torch.autocast(
             self._device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16"

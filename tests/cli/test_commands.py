@@ -303,8 +303,17 @@ def test_features_that_the_network_does_not_take_are_refused(
     answer = run(capsys, command, path)
     assert (answer.exit_code, answer.output) == (2, "")
     assert answer.sentence == (
-        "The features have shape (360, 64): the network takes ('samples', 4)."
+        "The network takes features of shape (4,), and 'digits' has (64,): name its data with "
+        "--data."
     )
+
+
+def test_results_need_a_folder(tmp_path: Path, capsys: Capsys) -> None:
+    file = tmp_path / "results.md"
+    file.touch()
+    answer = run(capsys, "results", tmp_path / "absent.toml", "--docs", file)
+    assert (answer.exit_code, answer.output) == (2, "")
+    assert answer.sentence == f"{file} is not a folder: give --docs the folder of results.md."
 
 
 def test_levels_cannot_be_judged(tmp_path: Path, capsys: Capsys) -> None:
@@ -375,7 +384,7 @@ def test_pictures_are_evaluated_by_the_name_of_their_data_set(
     assert answer.result["correct"] == (sums.argmax(axis=1) == dataset.test_classes).sum()
 
 
-SECTIONS = "codebook, data, hardware, input, network, training"
+SECTIONS = "codebook, data, hardware, input, network, training, variants"
 EXPERIMENTS = {
     "an unknown section": (
         "[trainig]\nsteps = 1",

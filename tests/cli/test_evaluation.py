@@ -117,7 +117,8 @@ def test_features_of_another_shape_are_refused() -> None:
     with pytest.raises(UserError) as caught:
         evaluate_network(network, load_dataset("digits"))
     assert str(caught.value) == (
-        "The features have shape (360, 64): the network takes ('samples', 4)."
+        "The network takes features of shape (4,), and 'digits' has (64,): name its data with "
+        "--data."
     )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,57 @@ def test_each_family_of_errors_has_its_exit_code(
 
     monkeypatch.setattr(module, "_run", fail)
     assert run(capsys) == Answer(exit_code, "", "nomul: So.\n")
+
+
+def as_process(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> list[float]:
+    """Pretend that torchrun started this, and fail; return how long it sleeps."""
+    slept: list[float] = []
+
+    def fail(_: list[str]) -> int:
+        raise error
+
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("LOCAL_RANK", str(number))
+    monkeypatch.setattr(module, "_run", fail)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+def test_of_several_processes_the_first_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slept = as_process(monkeypatch, 0, UserError("So."))
+    assert run(capsys) == Answer(2, "", "nomul: So.\n")
+    assert slept == []
+
+
+def test_another_process_is_silent_when_it_is_ended_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    as_process(monkeypatch, 1, CheckFailed("So."))
+
+    def ended(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", ended)
+    assert run(capsys) == Answer(1, "", "")
+
+
+def test_another_process_tells_what_is_its_own_trouble(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slept = as_process(monkeypatch, 1, UserError("So."))
+    assert run(capsys) == Answer(2, "", "nomul: So.\n")
+    assert slept == [module.PATIENCE]
+
+
+def test_an_interrupt_of_several_processes_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, n_lines in ((0, 1), (1, 0)):
+        as_process(monkeypatch, number, KeyboardInterrupt())
+        answer = run(capsys)
+        assert (answer.exit_code, answer.errors.count("\n")) == (2, n_lines)
 
 
 def test_an_error_of_our_own_is_not_hidden(

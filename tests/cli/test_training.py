@@ -201,6 +201,17 @@ def test_progress_is_told_at_every_quarter(capsys: Capsys) -> None:
     assert errors.splitlines() == [f"  loop: {done} of {total} steps" for done, total in told]
 
 
+def test_where_a_loop_goes_on_is_told_once(capsys: Capsys) -> None:
+    progress = training._progress("loop")
+    for done in range(6, 11):
+        progress(done, 10)
+    assert capsys.readouterr().err.splitlines() == [
+        "  loop: goes on from step 5",
+        "  loop: 8 of 10 steps",
+        "  loop: 10 of 10 steps",
+    ]
+
+
 LONGER = TINY.replace("steps = 8", "steps = 200\ncheckpoint_every = 20")
 
 
@@ -223,6 +234,8 @@ def test_a_training_that_was_killed_goes_on_and_leaves_the_same_network(
     assert answer.exit_code == 0
     assert "float twin" not in answer.errors, "it was complete"
     assert "discretized: 50 of" not in answer.errors, "it went on"
+    assert answer.errors.startswith("  discretized: goes on from step 1")
+    assert answer.errors.count("goes on") == 1
     assert run(capsys, "train", path, "--out", whole).exit_code == 0
     network = "network.safetensors"
     assert (killed / network).read_bytes() == (whole / network).read_bytes()
@@ -246,6 +259,21 @@ def test_a_checkpoint_of_another_experiment_is_refused(tmp_path: Path, capsys: C
         "folder, or delete it to train from the start."
     )
     assert list(out.iterdir()) == [checkpoint]
+
+
+def test_a_damaged_checkpoint_is_found_before_the_twin_is_trained(
+    tmp_path: Path, capsys: Capsys
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    damaged = out / "discretized.checkpoint"
+    damaged.write_bytes(b"PK")
+    answer = run(capsys, "train", write_experiment(tmp_path), "--out", out)
+    assert (answer.exit_code, answer.output) == (2, "")
+    assert answer.sentence == (
+        f"{damaged} cannot be read as a checkpoint: delete it to train from the start."
+    )
+    assert list(out.iterdir()) == [damaged]
 
 
 def test_data_that_are_not_there_are_asked_for(

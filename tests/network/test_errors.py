@@ -29,3 +29,9 @@ def test_a_name_like_no_other_gets_the_list() -> None:
     assert unknown_name("board", "qqq", ["ulx3s", "icebreaker"]) == (
         "Unknown board 'qqq': choose one of icebreaker, ulx3s."
     )
+
+
+def test_half_of_the_letters_are_no_near_miss() -> None:
+    assert unknown_name("data set", "nope", ["wine", "iris"]) == (
+        "Unknown data set 'nope': choose one of iris, wine."
+    )

@@ -344,6 +344,24 @@ def test_neither_board_nor_checkpoints_make_another_training() -> None:
     assert one == two
 
 
+def test_a_complete_twin_stays_so_whatever_the_codebook(tmp_path: Path) -> None:
+    form, path = experiment(), tmp_path / "state"
+    expected = train(form, digits(), discretized=False, checkpoint=path)
+    other = dataclasses.replace(form, codebook=CodebookSettings(size=5, scope="layer"))
+    steps: list[int] = []
+    found = train(
+        other,
+        digits(),
+        discretized=False,
+        checkpoint=path,
+        progress=lambda done, _: steps.append(done),
+    )
+    assert steps == []
+    assert_same_state(found, expected)
+    one, two = (identity(entry, digits(), discretized=True) for entry in (form, other))
+    assert one != two
+
+
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     path = tmp_path / "state"
     save_checkpoint(ANY, path, "this")

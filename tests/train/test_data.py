@@ -71,8 +71,11 @@ def test_an_unknown_data_set_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["no/such", "data.npz"])
-def test_a_path_that_does_not_exist_is_refused_as_a_path(name: str) -> None:
+@pytest.mark.parametrize("name", ["no/such", "data.npz", "./mnist", "mnist/", "../iris"])
+def test_a_path_that_does_not_exist_is_refused_as_a_path(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError) as refused:
         load_dataset(name)
     assert str(refused.value) == (
@@ -99,13 +102,15 @@ def test_the_folder_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch
 def test_an_absent_data_set_says_where_it_was_looked_for_and_whence_to_get_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NOMUL_DATA", str(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("NOMUL_DATA", "..")
     with pytest.raises(UserError) as refused:
         load_dataset("mnist")
     assert str(refused.value) == (
         "The data set 'mnist' needs 'mnist/train-images-idx3-ubyte.gz' in the folder "
-        f"{str(tmp_path)!r}, and it is not there: set the environment variable NOMUL_DATA to the "
-        "folder that has it (docs/data.md lists the files; the data are from "
+        f"{str(tmp_path.resolve())!r}, and it is not there: set the environment variable "
+        "NOMUL_DATA to the folder that has it (docs/data.md lists the files; the data are from "
         "http://yann.lecun.com/exdb/mnist)."
     )
 

@@ -100,6 +100,20 @@ def test_features_that_are_no_numbers_are_refused(dtype: str) -> None:
     )
 
 
+@pytest.mark.parametrize("features", [np.zeros((4, 3)), FEATURES[[1, 1, 1, 1]], np.ones((4, 1, 2))])
+def test_training_samples_that_are_all_the_same_are_refused(features: NDArray[np.float64]) -> None:
+    assert refusal(train_features=features, test_features=features[:2] + 1) == (
+        "The data set 'mine' has the same features in all of its 4 training samples: there is "
+        "nothing to learn from them."
+    )
+
+
+def test_one_feature_that_differs_is_enough() -> None:
+    features = np.zeros((4, 3), np.uint8)
+    features[3, 2] = 1
+    check_dataset(dataset(train_features=features, test_features=np.zeros((2, 3), np.uint8)))
+
+
 def test_parts_of_different_shape_are_refused() -> None:
     assert refusal(test_features=np.zeros((2, 4))) == (
         "The data set 'mine' has test samples of shape (4,) and training samples of shape (3,): "

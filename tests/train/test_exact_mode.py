@@ -216,19 +216,35 @@ def test_a_module_that_begins_otherwise_is_refused(layers: list[nn.Module]) -> N
 @pytest.mark.parametrize(
     ("layers", "sentence"),
     [
-        ([nn.Linear(2, 2)], "Linear cannot be lowered: replace it."),
-        ([dense(2, 2), nn.ReLU(), dense(2, 2)], "ReLU cannot be lowered: replace it."),
-        (
-            [dense(2, 2), Scale(), TanhD(2), dense(2, 2)],
-            "Scale cannot be lowered: replace it.",
+        *(
+            (
+                [dense(2, 2), layer, dense(2, 2)],
+                f"PyTorch's {theirs} cannot be lowered: replace it by {own} of nomul.train.",
+            )
+            for layer, theirs, own in (
+                (nn.Linear(2, 2), "Linear", "Dense"),
+                (nn.Conv1d(1, 1, 1), "Conv1d", "Conv1d"),
+                (nn.Conv2d(1, 1, 1), "Conv2d", "Conv2d"),
+                (nn.ConvTranspose2d(1, 1, 1), "ConvTranspose2d", "ConvTranspose2d"),
+                (nn.ReLU(), "ReLU", "ReluD"),
+                (nn.ReLU6(), "ReLU6", "ReluD"),
+                (nn.Tanh(), "Tanh", "TanhD"),
+                (nn.Sigmoid(), "Sigmoid", "SigmoidD"),
+                (nn.Hardtanh(), "Hardtanh", "HardTanhD"),
+            )
         ),
-        (
-            [InputLevels.uniform(0.0, 1.0, 2), dense(2, 2)],
-            "InputLevels cannot be lowered: replace it.",
+        *(
+            (
+                [dense(2, 2), layer, TanhD(2), dense(2, 2)],
+                f"{type(layer).__name__} cannot be lowered between InputLevels and a last Scale: "
+                "use the layers and activations of nomul.train there.",
+            )
+            for layer in (Scale(), InputLevels.uniform(0.0, 1.0, 2), nn.GELU())
         ),
         (
             [Dense(2, 2)],
-            "A Dense layer has no fixed codebook: train the network first.",
+            "A Dense layer has no fixed codebook: train the network first, or call its "
+            "fix_codebook in a training loop of your own.",
         ),
         (
             [TanhD(2), dense(2, 2)],

@@ -85,7 +85,8 @@ def test_weights_are_the_centres_that_the_forward_pass_has() -> None:
 
 def test_a_layer_without_codebook_is_refused() -> None:
     assert refusal(weighted, Conv1d(1, 1, 1), Levels([0, 1], 1.0), keeps_bias=True) == (
-        "A Conv1d layer has no fixed codebook: train the network first."
+        "A Conv1d layer has no fixed codebook: train the network first, or call its fix_codebook "
+        "in a training loop of your own."
     )
 
 

@@ -105,6 +105,10 @@ def test_the_kinds_of_codebook_are_those_that_can_be_fitted() -> None:
             "network.fan_in has 2 entries: it must have one for each of the 3 layers, or none.",
         ),
         (
+            {"training": TrainingSettings(steps=50, warm_up=50)},
+            "training.warm_up is 50: it must be less than training.steps, 50.",
+        ),
+        (
             {"codebook": CodebookSettings(scope="groups")},
             'codebook.groups lists the layers of each codebook where scope = "groups", and must be '
             "left out elsewhere.",

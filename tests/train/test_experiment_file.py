@@ -94,7 +94,34 @@ def test_the_last_layer_is_a_table(tmp_path: Path) -> None:
         (
             "[trainning]",
             "Unknown section 'trainning': did you mean 'training'? The known ones are codebook, "
-            "data, hardware, input, network, training.",
+            "data, hardware, input, network, training, variants.",
+        ),
+        (
+            "[[variant]]",
+            "Unknown section 'variant': did you mean 'variants'? The known ones are codebook, "
+            "data, hardware, input, network, training, variants.",
+        ),
+        (
+            "steps = 3",
+            "steps belongs under [training]: its whole name is training.steps.",
+        ),
+        (
+            "[[variants]]\nboard = 'icesugar'",
+            "variants[0]: board belongs under [hardware]: its whole name is hardware.board.",
+        ),
+        (
+            "levels = 3",  # of the input or of the network
+            "Unknown section 'levels': choose one of codebook, data, hardware, input, network, "
+            "training, variants.",
+        ),
+        (
+            "[steps]",
+            "Unknown section 'steps': choose one of codebook, data, hardware, input, network, "
+            "training, variants.",
+        ),
+        (
+            "steps = 3\n[[variants]]",
+            "steps belongs under [training]: its whole name is training.steps.",
         ),
         (
             "[codebook]\nsizes = 3",
@@ -112,10 +139,10 @@ def test_the_last_layer_is_a_table(tmp_path: Path) -> None:
         ),
         ("[network]\nlevels = 1", "network.levels is 1: it must be at least 2."),
         ("[network]\nhidden = 32", "network.hidden is 32: it must be a list of integers."),
-        ("[network]\nhidden = [0]", "network.hidden is 0: it must be at least 1."),
-        ("[network]\nhidden = ['a']", "network.hidden is 'a': it must be an integer."),
-        ("[network]\nhidden = [[1]]", "network.hidden is [1]: it must be an integer."),
-        ("[network]\nfan_in = [1, 0]", "network.fan_in is 0: it must be at least 1."),
+        ("[network]\nhidden = [0]", "network.hidden[0] is 0: it must be at least 1."),
+        ("[network]\nhidden = ['a']", "network.hidden[0] is 'a': it must be an integer."),
+        ("[network]\nhidden = [[1]]", "network.hidden[0] is [1]: it must be an integer."),
+        ("[network]\nfan_in = [1, 0]", "network.fan_in[1] is 0: it must be at least 1."),
         ("[network]\nbatch_norm = 1", "network.batch_norm is 1: it must be true or false."),
         (
             "[network]\nactivation = 'relu'",
@@ -161,8 +188,11 @@ def test_the_last_layer_is_a_table(tmp_path: Path) -> None:
             "[codebook]\ngroups = 1",
             "codebook.groups is 1: it must be a list of lists of integers.",
         ),
-        ("[codebook]\ngroups = [1]", "codebook.groups is 1: it must be a list of integers."),
-        ("[codebook]\ngroups = [[-1]]", "codebook.groups is -1: it must be at least 0."),
+        ("[codebook]\ngroups = [1]", "codebook.groups[0] is 1: it must be a list of integers."),
+        (
+            "[codebook]\ngroups = [[1], [0, -1]]",
+            "codebook.groups[1][1] is -1: it must be at least 0.",
+        ),
         ("[data]\nname = 1", "data.name is 1: it must be a text."),
         ("[hardware]\nboard = false", "hardware.board is False: it must be a text."),
         ("[training]\nseed = -1", "training.seed is -1: it must be at least 0."),
@@ -194,6 +224,10 @@ def test_the_last_layer_is_a_table(tmp_path: Path) -> None:
         (
             "[network]\nhidden = [4, 4]\nfan_in = [3, 3]",
             "network.fan_in has 2 entries: it must have one for each of the 3 layers, or none.",
+        ),
+        (
+            "[network]\nfan_in = [3]",
+            "network.fan_in has 1 entry: it must have one for each of the 2 layers, or none.",
         ),
         ("variants = 3", "write [[variants]] above each variant's keys."),
         ("variants = [3]", "write [[variants]] above each variant's keys."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from nomul.network import (
     Add,
     Conv2d,
     ConvTranspose2d,
-    InvalidNetwork,
     MaxPool2d,
     Network,
     Output,
@@ -147,9 +146,52 @@ def test_a_module_without_an_exact_form_is_refused(parts: list[nn.Module]) -> No
     )
 
 
-def test_another_shape_than_the_modules_is_refused() -> None:
-    with pytest.raises(InvalidNetwork):
-        lower(random_module(Form(sizes=(5, 4, 3))), (4,))
+def of_pictures() -> nn.Sequential:
+    return nn.Sequential(
+        InputLevels.uniform(0.0, 1.0, 4),
+        ternary(layers.Conv2d(3, 2, 3)),
+        TanhD(3),
+        nn.Flatten(),
+        ternary(Dense(2 * 4 * 4, 3)),
+    )
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 6, 6), (3, 5, 6), (3, 2, 2), (108,), (1, 3, 6, 6), (3, -6, 6)]
+)
+def test_another_shape_than_the_modules_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(UserError) as refused:
+        lower(of_pictures(), shape)
+    assert str(refused.value) == (
+        f"input_shape {shape} does not fit the module: give the shape of one sample's features as "
+        "the module takes them."
+    )
+
+
+def test_another_number_of_features_is_refused() -> None:
+    module = random_module(Form(sizes=(5, 4, 3)))
+    for form in (module, exact(module)):
+        with pytest.raises(UserError, match=r"^input_shape \(4,\) does not fit the module: "):
+            lower(form, (4,))
+
+
+@pytest.mark.parametrize("shape", [(), 5])
+def test_what_is_no_shape_is_refused(shape: Any) -> None:
+    with pytest.raises(UserError) as refused:
+        lower(of_pictures(), shape)
+    assert str(refused.value) == (
+        f"input_shape is {shape}: it must be the shape of one sample's features, such as "
+        "(1, 28, 28)."
+    )
+
+
+def test_what_the_shape_has_no_part_in_is_said_as_it_is() -> None:
+    module = nn.Sequential(InputLevels.uniform(0.0, 1.0, 300), ternary(Dense(5, 3)))
+    with pytest.raises(UserError) as refused:
+        lower(module, (5,))
+    assert str(refused.value) == (
+        "input.thresholds makes 300 levels: 2 to 256 are possible, with one threshold less."
+    )
 
 
 def test_a_signal_is_a_picture_of_height_1() -> None:

@@ -331,76 +331,90 @@ def test_of_samples_decoded_when_asked_for_a_thousand_are_looked_at() -> None:
     [
         (
             TABLE,
-            [ConvSettings(2, 3)],
-            "A layer of kind conv meets data of shape (8,): it needs a picture (channels, height, "
-            "width) or a signal (channels, length).",
-        ),
-        (
-            TABLE,
             [MaxPoolSettings(2)],
-            "A layer of kind max_pool meets data of shape (8,): it needs a picture (channels, "
-            "height, width) or a signal (channels, length).",
+            "network.layers[0] is of kind max_pool and meets data of shape (8,): it needs a "
+            "picture (channels, height, width) or a signal (channels, length).",
         ),
         (
             PICTURE,
             [DenseSettings(4), AveragePoolSettings(2)],
-            "A layer of kind average_pool meets data of shape (4,): it needs a picture (channels, "
-            "height, width) or a signal (channels, length).",
-        ),
-        (
-            SIGNAL,
-            [ConvTransposeSettings(2, 2)],
-            "A layer of kind conv_transpose meets data of shape (2, 12): it needs a picture "
-            "(channels, height, width).",
+            "network.layers[1] is of kind average_pool and meets data of shape (4,): it needs a "
+            "picture (channels, height, width) or a signal (channels, length).",
         ),
         (
             (2, 3, 4, 5),
             [ConvSettings(2, 1)],
-            "A layer of kind conv meets data of shape (2, 3, 4, 5): it needs a picture (channels, "
-            "height, width) or a signal (channels, length).",
+            "network.layers[0] is of kind conv and meets data of shape (2, 3, 4, 5): it needs a "
+            "picture (channels, height, width) or a signal (channels, length).",
         ),
         (
             PICTURE,
-            [ConvSettings(4, 1, groups=2)],
-            "A layer of kind conv has 2 groups: its 3 channels in and 4 out must both be multiples "
+            [DropoutSettings(), ConvTransposeSettings(4, 1, groups=3)],
+            "network.layers[1] has 3 groups: its 3 channels in and 4 out must both be multiples "
             "of that.",
         ),
         (
             PICTURE,
-            [ConvTransposeSettings(4, 1, groups=3)],
-            "A layer of kind conv_transpose has 3 groups: its 3 channels in and 4 out must both be "
-            "multiples of that.",
+            [ConvSettings(2, 9)],
+            "network.layers[0]: a kernel of 9 does not fit pictures of 8×8.",
         ),
-        (PICTURE, [ResidualSettings(())], "A residual has no layers: list at least one."),
+        (
+            PICTURE,
+            [ConvSettings(3, 3), MaxPoolSettings(2), MaxPoolSettings(4)],
+            "network.layers[2]: a size of 4 does not fit pictures of 3×3.",
+        ),
+        (
+            PICTURE,
+            [ResidualSettings((ConvSettings(3, 1), AveragePoolSettings(9), ConvSettings(3, 1)))],
+            "network.layers[0].layers[1]: a size of 9 does not fit pictures of 8×8.",
+        ),
+        (
+            PICTURE,
+            [
+                DropoutSettings(),
+                ResidualSettings(
+                    (ResidualSettings((ConvSettings(3, 1), ConvSettings(3, 9))), ConvSettings(3, 1))
+                ),
+            ],
+            "network.layers[1].layers[0].layers[1]: a kernel of 9 does not fit pictures of 8×8.",
+        ),
+        (
+            PICTURE,
+            [DropoutSettings(), ResidualSettings(())],
+            "network.layers[1] is a residual without layers: list at least one.",
+        ),
         (
             PICTURE,
             [ResidualSettings((ConvSettings(3, 1), MaxPoolSettings(2)))],
-            "The last layer of a network or a residual is of kind max_pool: it must be a dense or "
-            "a convolutional one.",
+            "network.layers[0].layers[1] is of kind max_pool: the last layer of a network or a "
+            "residual must be a dense or a convolutional one.",
         ),
         (
             PICTURE,
             [ResidualSettings((ResidualSettings((ConvSettings(3, 1),)),))],
-            "The last layer of a network or a residual is of kind residual: it must be a dense or "
-            "a convolutional one.",
+            "network.layers[0].layers[0] is of kind residual: the last layer of a network or a "
+            "residual must be a dense or a convolutional one.",
         ),
         (
             PICTURE,
             [ResidualSettings((ConvSettings(3, 2),))],
-            "A residual's layers lead from shape (3, 8, 8) to (3, 7, 7): choose kernels, strides "
-            "and paddings that keep the shape, or divide each side by the same stride.",
+            "network.layers[0]: the residual's layers lead from shape (3, 8, 8) to (3, 7, 7): "
+            "choose kernels, strides and paddings that keep the shape, or divide each side by the "
+            "same stride.",
         ),
         (
             PICTURE,
             [ResidualSettings((DenseSettings(192),))],
-            "A residual's layers lead from shape (3, 8, 8) to (192,): choose kernels, strides and "
-            "paddings that keep the shape, or divide each side by the same stride.",
+            "network.layers[0]: the residual's layers lead from shape (3, 8, 8) to (192,): choose "
+            "kernels, strides and paddings that keep the shape, or divide each side by the same "
+            "stride.",
         ),
         (
             PICTURE,
             [ResidualSettings((ConvTransposeSettings(3, 2, stride=2),))],
-            "A residual's layers lead from shape (3, 8, 8) to (3, 16, 16): choose kernels, strides "
-            "and paddings that keep the shape, or divide each side by the same stride.",
+            "network.layers[0]: the residual's layers lead from shape (3, 8, 8) to (3, 16, 16): "
+            "choose kernels, strides and paddings that keep the shape, or divide each side by the "
+            "same stride.",
         ),
     ],
 )
@@ -408,31 +422,6 @@ def test_layers_that_do_not_fit_are_refused(
     shape: tuple[int, ...], layers: list[LayerSettings], sentence: str
 ) -> None:
     assert refusal(shape, *layers) == sentence
-
-
-@pytest.mark.parametrize(
-    ("layer", "beginning"),
-    [
-        (ConvSettings(2, 9), "The layer Conv2d(3, 2, kernel_size=(9, 9), stride=(1, 1)"),
-        (MaxPoolSettings(9), "The layer MaxPool2d(kernel_size=9, stride=9"),
-        (AveragePoolSettings(9), "The layer AvgPool2d(kernel_size=9, stride=9"),
-        (
-            ConvTransposeSettings(2, 1, output_padding=1),
-            "The layer ConvTranspose2d(3, 2, kernel_size=(1, 1), stride=(1, 1), output_padding",
-        ),
-        (
-            ConvTransposeSettings(2, 1, padding=5),
-            "The layer ConvTranspose2d(3, 2, kernel_size=(1, 1), stride=(1, 1), padding",
-        ),
-    ],
-)
-def test_windows_beyond_the_picture_are_refused(layer: LayerSettings, beginning: str) -> None:
-    sentence = refusal(PICTURE, layer)
-    assert sentence.startswith(beginning)
-    assert " does not fit its input of shape (3, 8, 8): " in sentence
-    assert sentence.endswith(".")
-    assert not sentence.endswith("..")
-    assert "\n" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -448,8 +437,13 @@ def test_windows_beyond_the_picture_are_refused(layer: LayerSettings, beginning:
         ),
         (
             {"output": DropoutSettings()},
-            "The last layer of a network or a residual is of kind dropout: it must be a dense or a "
-            "convolutional one.",
+            "network.output is of kind dropout: the last layer of a network or a residual must be "
+            "a dense or a convolutional one.",
+        ),
+        (
+            {"output": ConvSettings(3, 1)},
+            "network.output is of kind conv and meets data of shape (4,): it needs a picture "
+            "(channels, height, width) or a signal (channels, length).",
         ),
     ],
 )
@@ -494,3 +488,20 @@ def test_sums_start_as_wide_as_their_inputs(activation: str, gain: float) -> Non
         y = layer.combine(x, layer.weight, None).detach()
         inner = y if y.ndim == 2 else y[:, :, 4:-4, 4:-4]
         assert float(inner.std()) == pytest.approx(gain, rel=0.1)
+
+
+def test_a_single_class_can_only_be_reconstructed() -> None:
+    known = random_dataset(TABLE)
+    classes = [np.zeros(len(part), np.int64) for part in known.classes]
+    dataset = Dataset("mine", known.train_features, classes[0], known.test_features, classes[1])
+    with pytest.raises(UserError) as refused:
+        build_module(Experiment(), dataset, discretized=True)
+    assert str(refused.value) == (
+        "The data set 'mine' has training samples of a single class: there is nothing to tell "
+        "apart, so give it at least two."
+    )
+    reconstructing = Experiment(network=NetworkSettings(task="reconstruct"))
+    assert build_module(reconstructing, dataset, discretized=True)(torch.zeros(1, 8)).shape == (
+        1,
+        8,
+    )

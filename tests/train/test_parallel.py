@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from nomul.train.layer_settings import ConvSettings, MaxPoolSettings
 from nomul.train.lowering import lower
 from nomul.train.parallel import (
     data_parallel,
+    mean_of_all_ranks,
     own_part,
     process_group,
     rank,
@@ -94,6 +96,7 @@ def work(folder: Path) -> None:
         module = train(form, DATA, discretized=True, progress=progress)
         torch.save(module.state_dict(), folder / f"{name}.{rank()}")
         (folder / f"{name}.{rank()}.json").write_text(json.dumps(steps))
+    train(ALIKE["conv"], pictures((1, 6, 6), n_samples=60), discretized=False)
     again = train(
         ALIKE["conv"],
         DATA,
@@ -106,6 +109,8 @@ def work(folder: Path) -> None:
         train(experiment(batch_size=15), DATA, discretized=True)
     except UserError as error:
         (folder / f"odd.{rank()}.txt").write_text(str(error))
+    mean = mean_of_all_ranks(torch.tensor([1.0, math.inf][rank()]))
+    (folder / f"mean.{rank()}.txt").write_text(f"{mean} {mean_of_all_ranks(torch.tensor(rank()))}")
     try:
         train(ALIKE["dense"], DATA, discretized=True, checkpoint=folder / "conv-checkpoint")
     except UserError as error:
@@ -122,8 +127,8 @@ with process_group():
 """
 
 
-def torchrun(*arguments: str) -> None:
-    """Start two processes, which find each other by a free port of this machine."""
+def torchrun(*arguments: str) -> str:
+    """Start two processes, which find each other by a free port; return what they complain of."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     environment = {
         **os.environ,
@@ -135,14 +140,21 @@ def torchrun(*arguments: str) -> None:
         [*command, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two-processes")
     (folder / "worker.py").write_text(WORKER)
-    torchrun(str(folder / "worker.py"), str(folder))
+    complaints = torchrun(str(folder / "worker.py"), str(folder))
+    (folder / "complaints.txt").write_text(complaints)
     return folder
+
+
+def test_gradients_come_in_the_order_in_which_they_are_shared(results: Path) -> None:
+    """PyTorch warns where a convolution of one channel gives them in another, and copies them."""
+    assert "strides" not in (results / "complaints.txt").read_text()
 
 
 def states(results: Path, name: str) -> list[dict[str, torch.Tensor]]:
@@ -209,6 +221,11 @@ def test_a_batch_that_cannot_be_divided_is_refused(results: Path) -> None:
         )
 
 
+def test_a_mean_is_that_of_all_processes(results: Path) -> None:
+    for number in (0, 1):
+        assert (results / f"mean.{number}.txt").read_text() == "inf 0.5"
+
+
 def test_all_processes_say_what_is_wrong_with_the_checkpoint(results: Path) -> None:
     for number in (0, 1):
         assert (results / f"other.{number}.txt").read_text() == (
@@ -255,6 +272,7 @@ def test_alone_there_is_nothing_to_share(monkeypatch: pytest.MonkeyPatch) -> Non
         assert torch.equal(part.x, batch.x)
         assert torch.equal(part.target, batch.target)
         assert same_on_all_ranks(lambda: "mine") == "mine"
+        assert mean_of_all_ranks(torch.tensor(0.25)) == 0.25
         share_buffers(module)
 
 

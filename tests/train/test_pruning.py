@@ -20,7 +20,7 @@ from nomul.train.layers import (
     Weighted,
     weighted_layers,
 )
-from nomul.train.pruning import operand_bits, prune, prune_to_cost
+from nomul.train.pruning import least_operand_bits, operand_bits, prune, prune_to_cost
 
 
 def module_of(sizes: tuple[int, ...], seed: int = 0, *, batch_norm: bool = False) -> nn.Sequential:
@@ -190,6 +190,7 @@ def test_a_kernel_costs_its_weights_at_every_position(name: str) -> None:
         "time": 7,
     }[name]
     assert operand_bits(nn.Sequential(layer), x) == weights * positions
+    assert least_operand_bits(nn.Sequential(layer), x) == positions
     prune(nn.Sequential(layer), (2,), x)
     n_neurons = layer.weight.shape[0]
     if isinstance(layer, ConvTranspose2d):
@@ -310,6 +311,7 @@ def test_a_shortcut_with_weights_is_pruned_as_any_layer() -> None:
     # Bits, weights and positions of each; an identity costs nothing.
     everything = 2 * 54 * 36 + 108 * 9 + 2 * 8 * 9 + 16 * 9 + 72
     assert operand_bits(module, x) == everything
+    assert least_operand_bits(module, x) == 36 + 9 + 9 + 9 + 1
     prune(module, (5, 7, 1, 3, 20), x)
     for layer, fan_in in zip(weighted_layers(module), (5, 7, 1, 3, 20), strict=True):
         assert layer.mask.flatten(1).sum(dim=1).tolist() == [fan_in] * len(layer.weight)
