@@ -6,6 +6,7 @@ process decides on every codebook. Batch-norm takes its statistics from each pro
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,7 +66,10 @@ def process_group() -> Iterator[None]:
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
+        distributed.barrier()  # nobody leaves while another still listens to it
     finally:
+        # What still holds on to the group must go first: its threads would abort the process.
+        gc.collect()
         distributed.destroy_process_group()
 
 
