@@ -316,6 +316,7 @@ def under_torchrun(monkeypatch: pytest.MonkeyPatch, n_gpus: int) -> dict[str, An
     monkeypatch.setattr(torch.cuda, "device_count", lambda: n_gpus)
     monkeypatch.setattr(torch.cuda, "set_device", lambda number: asked.update(device=number))
     monkeypatch.setattr(distributed, "init_process_group", lambda kind: asked.update(kind=kind))
+    monkeypatch.setattr(distributed, "barrier", lambda: asked.update(waited=True))
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: asked.update(left=True))
     return asked
 
