@@ -8,10 +8,14 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
+from hypothesis import assume
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from nomul.network import UserError
 from nomul.train.dataset import Dataset
+from nomul.train.exact_layers import ExactNetwork
+from nomul.train.exact_mode import exact
 from nomul.train.experiment import (
     CodebookKind,
     CodebookSettings,
@@ -34,7 +38,7 @@ from nomul.train.layers import InputLevels, weighted_layers
 from nomul.train.modules import build_module
 from nomul.train.scopes import fit_codebooks
 
-__all__ = ["CLASSES", "Case", "cases", "random_dataset", "samples", "trained"]
+__all__ = ["CLASSES", "Case", "cases", "exact_of", "random_dataset", "samples", "trained"]
 
 CLASSES = 3
 ActivationName = Literal["tanhd", "relud", "sign", "hardtanhd", "sigmoidd"]
@@ -80,6 +84,15 @@ def trained(case: Case) -> nn.Sequential:
             layer.fix_codebook(codebook)
             layer.cluster(codebook)
     return module.eval()
+
+
+def exact_of(module: nn.Sequential) -> ExactNetwork:
+    """Return the module in integers; skip a case whose sums leave 32 bits: it is refused."""
+    try:
+        return exact(module)
+    except UserError as error:
+        assume("beyond the 32 bits of an accumulator" not in str(error))
+        raise
 
 
 def samples(case: Case, n_samples: int = 8) -> Tensor:

@@ -19,7 +19,7 @@ from nomul.train.codebook import Codebook
 from nomul.train.exact_layers import ExactInput, ExactLevels, ExactSums
 from nomul.train.exact_mode import exact
 from nomul.train.layers import Conv1d, Conv2d, Dense, InputLevels, Residual, Scale
-from tests.train.architectures import Case, cases, samples, trained
+from tests.train.architectures import Case, cases, exact_of, samples, trained
 from tests.train.oracle import meaning
 from tests.train.small import Form, dense, features, forms, random_module
 
@@ -405,7 +405,7 @@ def interval_holds(exact_values: torch.Tensor, least: torch.Tensor, greatest: to
 def test_integers_mean_what_the_layers_say(case: Case) -> None:
     """Every output lies where float64 arithmetic has it, but for rounded biases and shortcuts."""
     module, x = trained(case), samples(case)
-    in_integers = exact(module)
+    in_integers = exact_of(module)
     accumulators = in_integers(x)
     assert torch.equal(accumulators, accumulators.round())
     outputs = meaning(module, x)

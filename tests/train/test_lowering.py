@@ -29,7 +29,7 @@ from nomul.train.exact_mode import exact
 from nomul.train.layers import Dense, InputLevels, Residual
 from nomul.train.lowering import lower
 from nomul.train.weighted import Weighted
-from tests.train.architectures import Case, cases, samples, trained
+from tests.train.architectures import Case, cases, exact_of, samples, trained
 from tests.train.small import Form, features, forms, random_module
 
 TERNARY = Codebook(0.5, np.array([-1, 0, 1]))
@@ -78,7 +78,7 @@ def test_the_network_answers_as_the_exact_module(form: Form) -> None:
 @given(case=cases())
 def test_a_network_of_any_layers_answers_as_the_exact_module(case: Case) -> None:
     module, x = trained(case), samples(case)
-    sums = exact(module)(x)
+    sums = exact_of(module)(x)
     assert lowered_sums(lower(module, case.shape), x) == sums.tolist()
     in_integers = lower(module, case.shape, "accumulators")
     assert in_integers.output.scale == exact(module).unit
