@@ -234,7 +234,7 @@ def test_a_training_that_was_killed_goes_on_and_leaves_the_same_network(
     assert answer.exit_code == 0
     assert "float twin" not in answer.errors, "it was complete"
     assert "discretized: 50 of" not in answer.errors, "it went on"
-    assert answer.errors.startswith("  discretized: goes on from step 1")
+    assert answer.errors.startswith("  discretized: goes on from step ")
     assert answer.errors.count("goes on") == 1
     assert run(capsys, "train", path, "--out", whole).exit_code == 0
     network = "network.safetensors"
