@@ -14,19 +14,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from nomul.network.coding import count_codes, decode_indices, encode_indices, model_size
 from nomul.network.document import Document
 from nomul.network.errors import InvalidNetwork, UserError
 from nomul.network.file import ENCODED_FORMAT as FORMAT
-from nomul.network.file import digest, reproducible
+from nomul.network.file import digest, read_archive, reproducible
 from nomul.network.files import write_complete
 from nomul.network.memory import index_counts
 from nomul.network.model import Network
 
-__all__ = ["FORMAT", "VERSION", "encoded_size", "read_encoded", "write_encoded"]
+__all__ = [
+    "FORMAT",
+    "VERSION",
+    "decode_document",
+    "encoded_size",
+    "read_encoded",
+    "write_encoded",
+]
 
 VERSION = "1"
 
@@ -71,17 +77,20 @@ def read_encoded(path: Path) -> Document:
     InvalidNetwork
         If the file is absent, truncated, foreign, newer or altered.
     """
-    if not path.is_file():
-        raise InvalidNetwork(f"There is no network file {path}: check the path.")
-    try:
-        with safe_open(path, framework="numpy") as archive:
-            metadata = archive.metadata() or {}
-            _check_version(metadata, path)
-            parts = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidNetwork(
-            f"{path} is truncated or no network file: it cannot be read as safetensors ({error})."
-        ) from error
+    return decode_document(path, *read_archive(path))
+
+
+def decode_document(
+    path: Path, metadata: dict[str, str], parts: dict[str, NDArray[Any]]
+) -> Document:
+    """Return the document that the metadata and the tensors of an encoded file hold.
+
+    Raises
+    ------
+    InvalidNetwork
+        If they are foreign, newer or altered; ``path`` is named in the sentence.
+    """
+    _check_version(metadata, path)
     try:
         tensors = _decode(parts)
         if metadata.get("sha256") != digest(metadata["network"], tensors):

@@ -21,6 +21,7 @@ __all__ = [
     "FORMAT",
     "VERSION",
     "digest",
+    "read_archive",
     "read_document",
     "reproducible",
     "write_document",
@@ -58,23 +59,12 @@ def read_document(path: Path) -> Document:
     InvalidNetwork
         If the file is absent, truncated, foreign, newer or altered.
     """
-    if not path.is_file():
-        raise InvalidNetwork(f"There is no network file {path}: check the path.")
-    try:
-        with safe_open(path, framework="numpy") as archive:
-            metadata = archive.metadata() or {}
-            is_encoded = metadata.get("format") == ENCODED_FORMAT
-            if not is_encoded:
-                _check_version(metadata, path)
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidNetwork(
-            f"{path} is truncated or no network file: it cannot be read as safetensors ({error})."
-        ) from error
-    if is_encoded:
-        from nomul.network.encoded import read_encoded
+    metadata, tensors = read_archive(path)
+    if metadata.get("format") == ENCODED_FORMAT:
+        from nomul.network.encoded import decode_document
 
-        return read_encoded(path)
+        return decode_document(path, metadata, tensors)
+    _check_version(metadata, path)
     text = metadata["network"]
     if "sha256" in metadata and metadata["sha256"] != digest(text, tensors):
         raise InvalidNetwork(
@@ -86,6 +76,26 @@ def read_document(path: Path) -> Document:
     except (ValueError, RecursionError) as error:
         raise InvalidNetwork(f"{path} is damaged: its description is not JSON.") from error
     return Document(description, tensors)
+
+
+def read_archive(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Return the metadata and the tensors of a safetensors file.
+
+    Raises
+    ------
+    InvalidNetwork
+        If the file is absent or truncated.
+    """
+    if not path.is_file():
+        raise InvalidNetwork(f"There is no network file {path}: check the path.")
+    try:
+        with safe_open(path, framework="numpy") as archive:
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            return archive.metadata() or {}, tensors
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidNetwork(
+            f"{path} is truncated or no network file: it cannot be read as safetensors ({error})."
+        ) from error
 
 
 def reproducible(content: bytes) -> bytes:
