@@ -172,15 +172,16 @@ def test_the_levels_are_shown() -> None:
 @pytest.mark.parametrize(
     ("activation", "function"),
     [
-        (TanhD(7), torch.tanh),
-        (SigmoidD(7), torch.sigmoid),
-        (ReluD(7), functional.relu6),
-        (HardTanhD(7), functional.hardtanh),
-        (SignD(), functional.hardtanh),
-        (SignD(None), functional.hardtanh),
-        (HardTanhD(7, -2.0, 0.5), lambda x: functional.hardtanh(x, -2.0, 0.5)),
+        pytest.param(TanhD(7), torch.tanh, id="tanhd"),
+        pytest.param(SigmoidD(7), torch.sigmoid, id="sigmoidd"),
+        pytest.param(ReluD(7), functional.relu6, id="relud"),
+        pytest.param(HardTanhD(7), functional.hardtanh, id="hardtanhd"),
+        pytest.param(SignD(), functional.hardtanh, id="sign"),
+        pytest.param(SignD(None), functional.hardtanh, id="continuous-sign"),
+        pytest.param(
+            HardTanhD(7, -2.0, 0.5), lambda x: functional.hardtanh(x, -2.0, 0.5), id="bounds"
+        ),
     ],
-    ids=repr,
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_are_those_of_pytorchs_own_function(
