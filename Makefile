@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EDITABLE := -e ".[dev]" --config-settings editable_mode=strict
 
-.PHONY: demo test test-slow measure clean
+.PHONY: demo test test-slow measure compare clean
 
 demo: .venv/linked
 	$(BIN)/nomul demo examples/digits.toml --out runs/digits
@@ -20,6 +20,10 @@ test-slow: .venv/linked
 measure: .venv/linked
 	$(BIN)/python -m benchmarks.measure
 
+# Writes docs/comparison.md: some half an hour; what is finished is kept in runs/compare.
+compare: .venv/compared
+	$(BIN)/python -m benchmarks.compare
+
 clean:
 	rm -rf .venv build runs *.egg-info
 
@@ -31,6 +35,11 @@ clean:
 		$(BIN)/python -m pip install --quiet -c constraints.txt ziglang
 	@echo "Preparing the synthesis tools: once, about a minute."
 	@for tool in yosys nextpnr-ice40 icepack; do $(BIN)/yowasp-$$tool --version </dev/null >/dev/null 2>&1 || true; done
+	@touch $@
+
+.venv/compared: .venv/linked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[compare]" \
+		--config-settings editable_mode=strict
 	@touch $@
 
 # An editable install links the files that were there: new ones need it again.

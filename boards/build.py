@@ -22,9 +22,10 @@ from nomul.hw.netlist import (
     read_netlist,
     read_place_and_route,
 )
+from nomul.hw.plan import Plan
 from nomul.hw.tools import ToolFailed, find_tool, run_tool
 from nomul.hw.unrolled import Unrolled
-from nomul.network import CheckFailed, Network, UserError
+from nomul.network import CheckFailed, UserError
 from nomul.network.files import staged_folder
 
 __all__ = ["BuildReport", "build", "build_core", "find_tools"]
@@ -88,8 +89,8 @@ class BuildReport:
     seconds: dict[str, float]
 
 
-def build(network: Network, board: Board, out: Path, *, fast: bool = False) -> BuildReport:
-    """Make the bitstream that runs ``network``, unrolled, on ``board``.
+def build(plan: Plan, board: Board, out: Path, *, fast: bool = False) -> BuildReport:
+    """Make the bitstream that runs ``plan``, made for the board's device, on ``board``.
 
     The board then answers docs/wire-protocol.md on its serial port.
 
@@ -111,7 +112,7 @@ def build(network: Network, board: Board, out: Path, *, fast: bool = False) -> B
         If the netlist has a multiplier, or is slower than the board's clock.
     """
     find_tools()
-    return build_core(Unrolled(network), board, out, fast=fast)
+    return build_core(Unrolled(plan), board, out, fast=fast)
 
 
 def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -> BuildReport:
@@ -119,7 +120,7 @@ def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -
     find_tools()
     with staged_folder(out) as stage:
         work = stage / "work"
-        plan = board.platform().prepare(
+        build_plan = board.platform().prepare(
             Top(core),
             "top",
             synth_opts=f"-device {board.device.yosys_device}",
@@ -128,9 +129,9 @@ def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -
             nextpnr_opts="--seed 1 --report top.report.json --timing-allow-fail",
         )
         work.mkdir()
-        for name, content in plan.files.items():
+        for name, content in build_plan.files.items():
             (work / name).write_text(content)
-        yosys, nextpnr, icepack = json.loads(plan.files["build_top.json"])["commands"]
+        yosys, nextpnr, icepack = json.loads(build_plan.files["build_top.json"])["commands"]
         try:
             synthesis = run_tool(yosys[0], yosys[1:], work, "top.rpt")
             cells = read_netlist(work / "top.json")

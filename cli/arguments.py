@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nomul.train.data import DATASETS
 
-__all__ = ["data_argument", "network_argument", "out_argument"]
+if TYPE_CHECKING:
+    from nomul.hw.devices import Technology
+    from nomul.hw.plan import Plan
+    from nomul.network import Network
+
+__all__ = ["data_argument", "network_argument", "out_argument", "plan_arguments", "planned"]
 
 
 def network_argument(parser: ArgumentParser) -> None:
@@ -31,3 +37,55 @@ def data_argument(parser: ArgumentParser) -> None:
 def out_argument(parser: ArgumentParser) -> None:
     """Add the folder that a command writes into."""
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for results")
+
+
+def plan_arguments(parser: ArgumentParser) -> None:
+    """Add how the network is unrolled."""
+    parser.add_argument(
+        "--pipeline",
+        metavar="none|N|auto",
+        type=_n_stages,
+        help="registers from input to output: none, a number, or as few as the clock needs "
+        "(default: auto)",
+    )
+    parser.add_argument(
+        "--clock",
+        metavar="MHZ",
+        type=float,
+        default=12.0,
+        help="clock that `--pipeline auto` aims at (default: 12, as on the boards)",
+    )
+    parser.add_argument(
+        "--lower",
+        metavar="LAYER=METHOD",
+        type=_forced,
+        action="append",
+        default=[],
+        help="lower a layer, such as layers.0, as plain, grouped, shared or lookup, in place of "
+        "the cheapest",
+    )
+
+
+def planned(options: Namespace, network: Network, device: Technology) -> Plan:
+    """Return the plan that the options of :func:`plan_arguments` ask for."""
+    from nomul.hw.plan import plan
+
+    n_stages: int | None = options.pipeline
+    return plan(
+        network, device, n_stages=n_stages, clock_mhz=options.clock, methods=dict(options.lower)
+    )
+
+
+def _n_stages(text: str) -> int | None:
+    if text in ("none", "auto"):
+        return 0 if text == "none" else None
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is not none, auto or a number of stages")
+    return int(text)
+
+
+def _forced(text: str) -> tuple[str, str]:
+    layer, equals, method = text.partition("=")
+    if not equals:
+        raise ArgumentTypeError(f"{text!r} is not of the form LAYER=METHOD, as layers.0=shared")
+    return layer, method

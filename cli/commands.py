@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nomul.cli.arguments import data_argument, network_argument, out_argument
+from nomul.cli.arguments import (
+    data_argument,
+    network_argument,
+    out_argument,
+    plan_arguments,
+    planned,
+)
 
 __all__ = ["COMMANDS", "Command"]
 
@@ -157,27 +163,30 @@ def _evaluate(options: Namespace) -> int:
 
 
 def _estimate_arguments(parser: ArgumentParser) -> None:
-    from nomul.hw.devices import DEVICES
+    from nomul.hw.devices import TECHNOLOGIES
 
     network_argument(parser)
-    names = ", ".join(DEVICES)
-    parser.add_argument("--device", default="up5k", help=f"FPGA: {names} (default: up5k)")
+    names = ", ".join(TECHNOLOGIES)
+    parser.add_argument(
+        "--device", default="up5k", help=f"device or family: {names} (default: up5k)"
+    )
+    plan_arguments(parser)
 
 
 def _estimate(options: Namespace) -> int:
     from dataclasses import asdict
 
-    from nomul.hw.devices import find_device
+    from nomul.hw.devices import find_technology
     from nomul.hw.estimate import estimate
     from nomul.network import Network
 
-    device = find_device(options.device)
-    _print(asdict(estimate(Network.load(options.network), device)), options)
+    device = find_technology(options.device)
+    _print(asdict(estimate(planned(options, Network.load(options.network), device))), options)
     return 0
 
 
 def _verilog_arguments(parser: ArgumentParser) -> None:
-    network_argument(parser)
+    _estimate_arguments(parser)
     parser.add_argument(
         "-o", "--output", metavar="FILE", type=Path, required=True, help="Verilog file to write"
     )
@@ -186,15 +195,17 @@ def _verilog_arguments(parser: ArgumentParser) -> None:
 
 def _verilog(options: Namespace) -> int:
     from nomul.cli.steps import write_verilog
+    from nomul.hw.devices import find_technology
     from nomul.network import Network
 
-    network = Network.load(options.network)
-    _print(write_verilog(network, options.output, options.top), options)
+    device = find_technology(options.device)
+    unrolled = planned(options, Network.load(options.network), device)
+    _print(write_verilog(unrolled, options.output, options.top), options)
     return 0
 
 
 def _simulate_arguments(parser: ArgumentParser) -> None:
-    network_argument(parser)
+    _estimate_arguments(parser)
     data_argument(parser)
     parser.add_argument(
         "--samples", metavar="N", type=int, help="how many test samples (default: all)"
@@ -206,12 +217,13 @@ def _simulate_arguments(parser: ArgumentParser) -> None:
 
 def _simulate(options: Namespace) -> int:
     from nomul.cli.steps import simulate_network
+    from nomul.hw.devices import find_technology
     from nomul.network import CheckFailed, Network
     from nomul.train.data import load_dataset
 
-    network = Network.load(options.network)
+    unrolled = planned(options, Network.load(options.network), find_technology(options.device))
     dataset = load_dataset(options.data)
-    result, first = simulate_network(network, dataset, options.samples, options.simulator)
+    result, first = simulate_network(unrolled, dataset, options.samples, options.simulator)
     _print(result, options)
     if first is not None:
         raise CheckFailed(f"The hardware differs from the golden model: {first}.")
@@ -224,6 +236,7 @@ def _build_arguments(parser: ArgumentParser) -> None:
     network_argument(parser)
     names = ", ".join(BOARDS)
     parser.add_argument("--board", default="icebreaker", help=f"{names} (default: icebreaker)")
+    plan_arguments(parser)
     out_argument(parser)
 
 
@@ -233,7 +246,8 @@ def _build(options: Namespace) -> int:
     from nomul.network import Network
 
     board = find_board(options.board)
-    _print(build_network(Network.load(options.network), board, options.out), options)
+    unrolled = planned(options, Network.load(options.network), board.device)
+    _print(build_network(unrolled, board, options.out), options)
     return 0
 
 

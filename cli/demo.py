@@ -11,7 +11,8 @@ from nomul.boards.build import find_tools
 from nomul.boards.catalog import Board, find_board
 from nomul.cli.steps import build_network, say, simulate_network
 from nomul.cli.training import experiment_data, say_notes, train_into
-from nomul.hw.chain import dense_chain
+from nomul.hw.chain import unrolled_chain
+from nomul.hw.plan import plan
 from nomul.network import CheckFailed, Network, UserError
 from nomul.network.files import staged_folder, write_complete
 from nomul.sim.runner import check_simulator
@@ -48,17 +49,18 @@ def demo(experiment: Experiment, out: Path) -> tuple[str, dict[str, Any]]:
         training = train_into(experiment, stage)
         seconds["train"] = training.pop("seconds")
         network = Network.load(stage / "network.safetensors")
+        unrolled = plan(network, board.device)
 
         say("2/3 Simulating the Verilog on the whole test set, with random stalls")
         started = time.perf_counter()
         dataset = experiment_data(experiment)
-        simulation, first = simulate_network(network, dataset, None, "verilator")
+        simulation, first = simulate_network(unrolled, dataset, None, "verilator")
         seconds["simulate"] = round(time.perf_counter() - started, 2)
         if first is not None:
             raise CheckFailed(f"The hardware differs from the golden model: {first}.")
 
         say(f"3/3 Synthesis, place and route, bitstream for {board.title}")
-        hardware = build_network(network, board, stage)
+        hardware = build_network(unrolled, board, stage)
         seconds |= hardware.pop("seconds")
         bitstream = out / Path(hardware.pop("bitstream")).name
         summary = {
@@ -88,7 +90,7 @@ def _check_that_hardware_is_generated(experiment: Experiment) -> None:
 
 
 def _report(network: Network, board: Board, summary: dict[str, Any], out: Path) -> str:
-    counts = network.n_inputs, *(layer.n_outputs for layer in dense_chain(network))
+    counts = network.n_inputs, *(layer.n_outputs for layer in unrolled_chain(network))
     shape = " - ".join(map(str, counts))
     s = summary
     rows = [

@@ -25,7 +25,8 @@ class ResultRow:
     levels
         |A|.
     codebook
-        Kind and number of centres, as ``kmeans 101``.
+        Kind and number of centres, as ``kmeans 101``; of lookups, fan-in and neurons, as
+        ``lookups 4 x 140``.
     seeds
         How many: 0, 1, and so on.
     metric
@@ -69,7 +70,7 @@ class ResultRow:
 
     @property
     def n_centres(self) -> int:
-        """|W|."""
+        """|W|; of lookups alone the last layer's neurons."""
         return int(self.codebook.rpartition(" ")[2])
 
     @property

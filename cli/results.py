@@ -25,6 +25,7 @@ from nomul.train.codebook import centres_used
 from nomul.train.dataset import Dataset
 from nomul.train.experiment import DataSettings, Experiment
 from nomul.train.experiment_file import load_variants
+from nomul.train.layer_settings import ClassSumSettings, LookupSettings
 from nomul.train.twin import twin_of
 
 __all__ = ["add_results", "measure_variants", "results_page"]
@@ -35,10 +36,11 @@ _INTRODUCTION = """\
 Every network here was trained by its command, which writes this page. Each row is the
 mean ± standard deviation over seeds, on the test part, of the deployed network (integers
 only; PyTorch and golden model agreed on every test sample) and of its float twin: the
-same layers, start, batches and budget, with continuous activations and free weights.
-|A| is the number of levels; codebooks are given with |W|. "Memory" and "encoded" are shares of
-the float network's weights and biases in float32: with everything counted (indices, tables,
-biases, thresholds), and by the bytes of the encoded file.
+same layers, start, batches and budget, with continuous activations and free weights, and dense
+layers of as many tanh neurons in the place of lookups. |A| is the number of levels; codebooks are
+given with |W|, lookups as fan-in x neurons. "Memory" and "encoded" are shares of the float
+network's weights and biases in float32: with everything counted (indices, tables, biases,
+thresholds), and by the bytes of the encoded file.
 """
 
 
@@ -188,7 +190,7 @@ def _check_identities(plans: dict[Path, tuple[Experiment, ...]]) -> None:
                 _, levels, codebook, scope = identity
                 raise UserError(
                     f"{path} leads to two rows for |A| = {levels}, {codebook}, {scope}: variants "
-                    "must differ in levels, codebook or scope, and files in their names."
+                    "must differ in levels, lookups, codebook or scope, and files in their names."
                 )
             known.add(identity)
 
@@ -206,6 +208,12 @@ def _deviation(values: list[float]) -> float:
 
 def _identity(path: Path, variant: Experiment) -> tuple[str, int, str, str]:
     """Return what :attr:`ResultRow.identity` will be."""
-    codebook = variant.codebook
-    n_centres = centres_used(codebook.kind, codebook.size)
-    return path.stem, variant.network.levels, f"{codebook.kind} {n_centres}", codebook.scope
+    network, codebook = variant.network, variant.codebook
+    name = f"{codebook.kind} {centres_used(codebook.kind, codebook.size)}"
+    lookups = [layer for layer in network.layers if isinstance(layer, LookupSettings)]
+    if not lookups:
+        return path.stem, network.levels, name, codebook.scope
+    tables = "lookups " + ", ".join(f"{layer.fan_in} x {layer.neurons}" for layer in lookups)
+    if isinstance(network.output, ClassSumSettings) and len(lookups) == len(network.layers):
+        return path.stem, network.levels, tables, "neuron"  # there is nothing else
+    return path.stem, network.levels, f"{tables}; {name}", codebook.scope

@@ -11,7 +11,8 @@ from typing import Any
 
 from nomul.boards.catalog import Board
 from nomul.cli.evaluation import check_features
-from nomul.network import CheckFailed, Network, UserError
+from nomul.hw.plan import Plan
+from nomul.network import CheckFailed, UserError
 from nomul.network.files import write_complete
 from nomul.sim.golden import input_levels
 from nomul.train.dataset import Dataset
@@ -29,12 +30,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def write_verilog(network: Network, path: Path, top: str) -> dict[str, Any]:
-    """Write the unrolled network's Verilog and return its timing and size."""
+def write_verilog(plan: Plan, path: Path, top: str) -> dict[str, Any]:
+    """Write the unrolled network's Verilog and return its timing, size and lowering."""
     from nomul.hw.unrolled import Unrolled
     from nomul.hw.verilog import emit
 
-    hardware = Unrolled(network)
+    hardware = Unrolled(plan)
     text = emit(hardware, top)
     write_complete(path, text)
     return {
@@ -43,11 +44,12 @@ def write_verilog(network: Network, path: Path, top: str) -> dict[str, Any]:
         "top": top,
         "latency_cycles": hardware.latency,
         "initiation_interval": hardware.initiation_interval,
+        "lowering": {choice.layer: choice.method for choice in plan.choices},
     }
 
 
 def simulate_network(
-    network: Network, dataset: Dataset, n_samples: int | None, simulator: str
+    plan: Plan, dataset: Dataset, n_samples: int | None, simulator: str
 ) -> tuple[dict[str, Any], str | None]:
     """Simulate the first ``n_samples`` test samples, with stalls and without.
 
@@ -60,18 +62,17 @@ def simulate_network(
     Raises
     ------
     UserError
-        If the simulator is unknown or missing, there are not so many samples, the network takes
-        other features, or has layers that no hardware is generated for.
+        If the simulator is unknown or missing, there are not so many samples, or the network
+        takes other features.
     CheckFailed
         If the hardware breaks a rule of the streams or does not keep its timing. The folder that
         it was simulated in is then kept, as after a mismatch.
     """
-    from nomul.hw.chain import dense_chain
     from nomul.hw.unrolled import Unrolled
     from nomul.hw.verilog import emit
     from nomul.sim.runner import check_simulator, simulate
 
-    dense_chain(network)  # refuses the others, whatever the data
+    network = plan.network
     check_features(network, dataset)
     available = len(dataset.test_features)
     n_samples = available if n_samples is None else n_samples
@@ -79,7 +80,7 @@ def simulate_network(
         raise UserError(f"--samples is {n_samples}: {dataset.name} has 1 to {available} to test.")
     levels = input_levels(network, dataset.test_features[:n_samples])
     chosen = check_simulator(simulator)
-    hardware = Unrolled(network)
+    hardware = Unrolled(plan)
     verilog = emit(hardware)
     folder = Path(tempfile.mkdtemp(prefix="nomul-simulation-"))
     try:
@@ -105,10 +106,10 @@ def simulate_network(
     return {name: getattr(result, name) for name in names}, first
 
 
-def build_network(network: Network, board: Board, out: Path) -> dict[str, Any]:
+def build_network(plan: Plan, board: Board, out: Path) -> dict[str, Any]:
     """Build the board's bitstream into ``out`` and return what it is made of."""
     from nomul.boards.build import build
 
-    report = dataclasses.asdict(build(network, board, out))
+    report = dataclasses.asdict(build(plan, board, out))
     seconds = {name: round(value, 2) for name, value in report["seconds"].items()}
     return report | {"bitstream": str(report["bitstream"]), "seconds": seconds}

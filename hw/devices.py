@@ -1,24 +1,52 @@
-"""FPGA devices that bitstreams are made for."""
+"""FPGA devices, and families of logic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nomul.hw.targets import TARGETS, Target
+from nomul.hw.timing import Timing
 from nomul.network.errors import UserError, unknown_name
 
-__all__ = ["DEVICES", "Device", "find_device", "smallest_device"]
+__all__ = [
+    "DEVICES",
+    "TECHNOLOGIES",
+    "Device",
+    "Technology",
+    "find_device",
+    "find_technology",
+    "smallest_device",
+]
 
 
 @dataclass(frozen=True)
-class Device:
-    """What one device has.
+class Technology:
+    """What a network can be lowered for.
 
     Attributes
     ----------
     name
-        Short name, as nextpnr-ice40 spells its option.
+        What commands call it; of a device, as nextpnr-ice40 spells its option.
     title
         The maker's name for it.
+    target
+        What its logic is made of.
+    timing
+        How fast that is.
+    """
+
+    name: str
+    title: str
+    target: Target
+    timing: Timing
+
+
+@dataclass(frozen=True)
+class Device(Technology):
+    """What one device has that bitstreams are made for.
+
+    Attributes
+    ----------
     yosys_device
         What ``synth_ice40 -device`` calls its timing.
     logic_cells
@@ -31,8 +59,6 @@ class Device:
         Multiplier blocks; nomul uses none.
     """
 
-    name: str
-    title: str
     yosys_device: str
     logic_cells: int
     block_rams: int
@@ -42,13 +68,35 @@ class Device:
 
 # Counts: Lattice FPGA-DS-02008 (iCE40 UltraPlus) and FPGA-DS-02029 (iCE40 LP/HX); what nextpnr
 # 0.11.1 reports as available agrees with them.
-DEVICES = {
+DEVICES: dict[str, Device] = {
     device.name: device
     for device in (
-        Device("up5k", "iCE40UP5K", "u", 5280, 30, 4, 8),
-        Device("hx8k", "iCE40HX8K", "hx", 7680, 32, 0, 0),
+        Device("up5k", "iCE40UP5K", TARGETS["ice40"], Timing(3.1, 0.32, 2.5), "u", 5280, 30, 4, 8),
+        Device("hx8k", "iCE40HX8K", TARGETS["ice40"], Timing(1.3, 0.14, 1.1), "hx", 7680, 32, 0, 0),
     )
 }
+
+
+# Timing: of the order of what the makers' tools report for their slowest grades.
+TECHNOLOGIES: dict[str, Technology] = {
+    **DEVICES,
+    "ecp5": Technology("ecp5", "Lattice ECP5", TARGETS["ecp5"], Timing(1.0, 0.06, 1.0)),
+    "xilinx": Technology("xilinx", "AMD 7 series", TARGETS["xilinx"], Timing(0.9, 0.03, 0.8)),
+    "asic": Technology("asic", "standard cells", TARGETS["asic"], Timing(0.3, 0.2, 0.3)),
+}
+
+
+def find_technology(name: str) -> Technology:
+    """Return the device or family called ``name``.
+
+    Raises
+    ------
+    UserError
+        If none is called so.
+    """
+    if name not in TECHNOLOGIES:
+        raise UserError(unknown_name("device", name, TECHNOLOGIES))
+    return TECHNOLOGIES[name]
 
 
 def find_device(name: str) -> Device:

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
-from nomul.hw.cost import count_parts, widest_sum
-from nomul.hw.devices import Device
-from nomul.network import Network
+from nomul.hw.cost import count_parts
+from nomul.hw.devices import DEVICES, Device
+from nomul.hw.plan import Plan
+from nomul.network import UserError
 
 __all__ = ["Estimate", "estimate"]
 
@@ -44,11 +45,23 @@ class Estimate:
     fits: bool
 
 
-def estimate(network: Network, device: Device) -> Estimate:
-    """Return what the unrolled ``network`` is expected to cost on ``device``."""
+def estimate(plan: Plan) -> Estimate:
+    """Return what ``plan`` is expected to cost on its device.
+
+    Raises
+    ------
+    UserError
+        If its technology is no device with measured prices.
+    """
+    device = plan.device
+    if not isinstance(device, Device):
+        raise UserError(
+            f"{device.title} has no measured prices: there are estimates for "
+            f"{' and '.join(DEVICES)}."
+        )
     prices = json.loads((files("nomul.hw") / "ice40_costs.json").read_text())
     own: dict[str, dict[str, float]] = prices[device.name]
-    parts = count_parts(network) | {"widest_sum": widest_sum(network)}
+    parts = count_parts(plan) | {"stage_ns": plan.schedule.delay_ns}
 
     def total(figure: str) -> float:
         return sum(price * parts[kind] for kind, price in own[figure].items())

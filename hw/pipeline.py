@@ -23,7 +23,7 @@ class Pipeline:
     i, o
         Its input and output stream; ``i.ready`` and ``o.valid`` are driven here.
     n_stages
-        Registers on every path from ``i`` to ``o``, at least 1.
+        Registers on every path from ``i`` to ``o``; with 0, ``o`` follows ``i`` at once.
     """
 
     def __init__(self, m: Module, i: Any, o: Any, n_stages: int) -> None:

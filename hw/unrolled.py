@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from amaranth.hdl import Module
-from amaranth.lib import wiring
+from amaranth.hdl import Module, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
 
-from nomul.hw.argmax import ArgMax
-from nomul.hw.chain import dense_chain
-from nomul.hw.dense import UnrolledDense
-from nomul.network import Network
+from nomul.hw.chain import unrolled_chain
+from nomul.hw.datapath import Datapath
+from nomul.hw.pipeline import Pipeline
+from nomul.hw.plan import Plan
+from nomul.hw.widths import accumulator_width, class_width, level_width
+from nomul.network import Dense, Network
 
 __all__ = ["Unrolled"]
 
@@ -18,19 +21,19 @@ __all__ = ["Unrolled"]
 class Unrolled(wiring.Component):
     """A network as one pipeline: a sample's levels in, its answer out.
 
-    Latency: the sum of the layers' latencies and, for classes, of the arg-max's. Initiation
-    interval: 1 cycle.
+    Latency: the number of pipeline stages. Initiation interval: 1 cycle.
 
     Parameters
     ----------
-    network
-        What to build: a chain of dense layers.
+    plan
+        What to build; it is also an attribute.
 
     Members
     -------
     i : In(stream)
         All levels of a sample, input 0 in the least significant bits, each in
-        ``level_width(network.input.n_levels)`` bits.
+        ``level_width(network.input.n_levels)`` bits. A level that does not exist gives an
+        unspecified result.
     o : Out(stream)
         The class, unsigned; or all levels or accumulators of the last layer, neuron 0 in the
         least significant bits.
@@ -39,44 +42,50 @@ class Unrolled(wiring.Component):
     i: Any
     o: Any
 
-    def __new__(cls, network: Network) -> Unrolled:
-        # Refused before there is an object: Amaranth warns of each that is made and not elaborated.
-        dense_chain(network)
-        unrolled: Unrolled = super().__new__(cls, src_loc_at=1)
-        return unrolled
-
-    def __init__(self, network: Network) -> None:
-        layers = dense_chain(network)
-        self.network = network
-        self.stages: dict[str, UnrolledDense | ArgMax] = {
-            f"layer_{number}": UnrolledDense(layer) for number, layer in enumerate(layers)
-        }
-        if network.output.kind == "class":
-            values = self._last.o.payload.shape()
-            self.stages["arg_max"] = ArgMax(values.elem_shape, values.length)
-        first, last = next(iter(self.stages.values())), self._last
-        super().__init__({"i": first.signature.members["i"], "o": last.signature.members["o"]})
-
-    @property
-    def _last(self) -> UnrolledDense | ArgMax:
-        return list(self.stages.values())[-1]
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        network = plan.network
+        width = unsigned(level_width(network.input.n_levels))
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.ArrayLayout(width, network.n_inputs))),
+                "o": Out(stream.Signature(_answer(network))),
+            }
+        )
 
     @property
     def latency(self) -> int:
         """Cycles from a transfer at ``i`` to its result at ``o``."""
-        return sum(stage.latency for stage in self.stages.values())
+        return self.plan.latency
 
     @property
     def initiation_interval(self) -> int:
         """Cycles between two transfers at ``i``, without stalls."""
-        return max(stage.initiation_interval for stage in self.stages.values())
+        return 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        source = wiring.flipped(self.i)
-        for name, stage in self.stages.items():
-            m.submodules[name] = stage
-            wiring.connect(m, source, stage.i)
-            source = stage.o
-        wiring.connect(m, source, wiring.flipped(self.o))
+        plan = self.plan
+        pipeline = Pipeline(m, self.i, self.o, self.latency)
+        datapath = Datapath(m, plan.graph, plan.schedule, pipeline, plan.device.target)
+        levels = [self.i.payload[source] for source in range(plan.network.n_inputs)]
+        answers = datapath.build([Value.cast(level) for level in levels])
+        if plan.network.output.kind == "class":
+            m.d.comb += self.o.payload.eq(answers[0])
+        else:
+            for number, answer in enumerate(answers):
+                m.d.comb += self.o.payload[number].eq(answer)
         return m
+
+
+def _answer(network: Network) -> Any:
+    last = unrolled_chain(network)[-1]
+    if network.output.kind == "class":
+        return unsigned(class_width(network.n_outputs))
+    if network.output.kind == "levels":
+        assert last.n_levels is not None
+        element = unsigned(level_width(last.n_levels))
+    else:
+        assert isinstance(last, Dense)
+        element = signed(accumulator_width(last))
+    return data.ArrayLayout(element, network.n_outputs)

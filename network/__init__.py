@@ -2,7 +2,16 @@
 
 from nomul.network.bounds import accumulator_bounds
 from nomul.network.errors import CheckFailed, InvalidNetwork, UserError
-from nomul.network.layers import Add, Conv2d, ConvTranspose2d, Dense, Layer, MaxPool2d, Weighted
+from nomul.network.layers import (
+    Add,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Layer,
+    Lookup,
+    MaxPool2d,
+    Weighted,
+)
 from nomul.network.memory import MemoryAccount, memory_account
 from nomul.network.model import Input, Network, Output
 
@@ -15,6 +24,7 @@ __all__ = [
     "Input",
     "InvalidNetwork",
     "Layer",
+    "Lookup",
     "MaxPool2d",
     "MemoryAccount",
     "Network",

@@ -60,9 +60,9 @@ def weighted_bounds(layer: Weighted, source: Shape) -> Bounds:
 def all_bounds(shapes: Mapping[str, Shape], layers: Iterable[Layer]) -> Mapping[str, Bounds]:
     """Return the least and the greatest accumulator of each channel of each ``"layers.N"``.
 
-    Max-pooling, which has no accumulators, is left out. Those of added layers are the sums of
-    their sources' bounds and the bias: no accumulator leaves them, but where the sources depend on
-    each other they need not be attained.
+    Max-pooling and lookup layers, which have no accumulators, are left out. Those of added layers
+    are the sums of their sources' bounds and the bias: no accumulator leaves them, but where the
+    sources depend on each other they need not be attained.
     """
     bounds: dict[str, Bounds] = {}
     for number, layer in enumerate(layers):

@@ -14,18 +14,22 @@ from nomul.network.errors import unknown_name
 from nomul.network.layers import INPUT_NAME, LAYER_KINDS, layer_name
 from nomul.network.tensors import TENSOR_DTYPES
 
-__all__ = ["DESCRIPTION_RULES", "DIMENSION_MAX", "Rule"]
+__all__ = ["DESCRIPTION_RULES", "DIMENSION_MAX", "LEVELS_MAX", "Rule"]
 
 Rule = Callable[[Document], Iterator[str]]
 
 AXES_MAX = 32
 DIMENSION_MAX = 1 << 24
+LEVELS_MAX = 256
 
 ENCODINGS = ("level", "thermometer")
 OUTPUT_KEYS = {"class": {"kind"}, "accumulators": {"kind", "scale", "offset"}, "levels": {"kind"}}
 
-# The geometry whose least number is not 1.
-LEAST = {"padding": 0, "output_padding": 0}
+# The geometry that is one number, not two for height and width.
+SINGLE = {"groups", "levels"}
+# The geometry whose least number is not 1, and whose greatest is not DIMENSION_MAX.
+LEAST = {"padding": 0, "output_padding": 0, "levels": 2}
+GREATEST = {"levels": LEVELS_MAX}
 
 
 def _description_has_three_parts(document: Document) -> Iterator[str]:
@@ -83,17 +87,18 @@ def _layers_are_known(document: Document) -> Iterator[str]:
 def _geometry_is_whole_numbers(document: Document) -> Iterator[str]:
     for number, entry in enumerate(document.description["layers"]):
         for name in LAYER_KINDS[entry["kind"]].GEOMETRY:
-            value, least = entry[name], LEAST.get(name, 1)
-            found = [value] if name == "groups" else value
+            value, is_single = entry[name], name in SINGLE
+            least, greatest = LEAST.get(name, 1), GREATEST.get(name, DIMENSION_MAX)
+            found = [value] if is_single else value
             if (
                 not isinstance(found, list)
-                or len(found) != (1 if name == "groups" else 2)
-                or not all(type(n) is int and least <= n <= DIMENSION_MAX for n in found)
+                or len(found) != (1 if is_single else 2)
+                or not all(type(n) is int and least <= n <= greatest for n in found)
             ):
-                form = "an integer" if name == "groups" else "two integers, for height and width,"
+                form = "an integer" if is_single else "two integers, for height and width,"
                 yield (
-                    f"{layer_name(number)}.{name} must be {form} from {least} to "
-                    f"{DIMENSION_MAX}, not {value!r}."
+                    f"{layer_name(number)}.{name} must be {form} from {least} to {greatest}, "
+                    f"not {value!r}."
                 )
 
 
@@ -244,4 +249,5 @@ def _ends_in_accumulators(document: Document, name: str) -> bool:
     if name == INPUT_NAME:
         return False
     entry = document.description["layers"][int(name.rpartition(".")[2])]
-    return entry["kind"] != "max_pool2d" and f"{name}.thresholds" not in document.tensors
+    has_accumulators = "thresholds" in LAYER_KINDS[entry["kind"]].OPTIONAL
+    return has_accumulators and f"{name}.thresholds" not in document.tensors

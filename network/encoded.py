@@ -46,6 +46,7 @@ _CENTRES_MAX = 65_536
 _FACTORS = ("level_value", "centre")
 _INDEX_DTYPES = ("uint8", "uint16")
 _DTYPES = ("int32", "float64")
+_ROLE_DTYPES = {"weight_index": _INDEX_DTYPES, "level_table": ("uint8",)}
 _Spec = tuple[np.dtype[Any], tuple[int, ...]]
 
 
@@ -228,9 +229,13 @@ def _read_specs(entries: dict[str, Any]) -> dict[str, _Spec]:
     """Return each listed tensor's dtype and shape; a name stands for an earlier, equal tensor."""
     specs: dict[str, _Spec] = {}
     for name, entry in entries.items():
-        dtypes = _INDEX_DTYPES if _role(name) == "weight_index" else _DTYPES
+        dtypes = _dtypes(name)
         match entry:
-            case str() if entry in specs and dtypes is _DTYPES and isinstance(entries[entry], list):
+            case str() if (
+                entry in specs
+                and dtypes == _dtypes(entry) != _INDEX_DTYPES
+                and isinstance(entries[entry], list)
+            ):
                 specs[name] = specs[entry]
             case [str(dtype), [_, *_] as shape] if (
                 dtype in dtypes
@@ -241,6 +246,10 @@ def _read_specs(entries: dict[str, Any]) -> dict[str, _Spec]:
             case _:
                 raise _DamagedError(f"its list of tensors has no dtype and shape for {name!r}")
     return specs
+
+
+def _dtypes(name: str) -> tuple[str, ...]:
+    return _ROLE_DTYPES.get(_role(name), _DTYPES)
 
 
 def _take(packed: io.BytesIO, size: int) -> bytes:

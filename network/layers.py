@@ -1,7 +1,7 @@
 """The kinds of layers: plain tables and the geometry that says which levels they meet.
 
 Levels in flight have the shape (channels, height, width); a dense layer flattens what it gets in C
-order and gives (neurons, 1, 1).
+order and gives (neurons, 1, 1), and so does a lookup layer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nomul.network.tensors import TENSOR_DTYPES, frozen, integers
+from nomul.network.described import Described, SingleSource
+from nomul.network.tensors import integers
 
 __all__ = [
     "INPUT_NAME",
@@ -23,6 +24,7 @@ __all__ = [
     "ConvTranspose2d",
     "Dense",
     "Layer",
+    "Lookup",
     "MaxPool2d",
     "Weighted",
     "layer_from_entry",
@@ -37,65 +39,8 @@ def layer_name(number: int) -> str:
     return f"layers.{number}"
 
 
-class _Described:
-    """What every kind of layer tells of itself.
-
-    Attributes
-    ----------
-    kind
-        Its name in the network file.
-    REQUIRED, OPTIONAL
-        Names of the tensors that it must and may have.
-    GEOMETRY
-        Names of the numbers, or pairs of numbers for height and width, that it has.
-    """
-
-    kind: ClassVar[str]
-    REQUIRED: ClassVar[tuple[str, ...]] = ()
-    OPTIONAL: ClassVar[tuple[str, ...]] = ()
-    GEOMETRY: ClassVar[tuple[str, ...]] = ()
-
-    def __post_init__(self) -> None:
-        for name, tensor in self.tensors().items():
-            object.__setattr__(self, name, frozen(tensor))
-        for name in self.GEOMETRY:
-            object.__setattr__(self, name, integers(getattr(self, name)))
-
-    def tensors(self) -> dict[str, NDArray[Any]]:
-        """Return the tensors that the layer has, by name."""
-        names = [name for name in TENSOR_DTYPES if name in self.REQUIRED + self.OPTIONAL]
-        found = {name: getattr(self, name) for name in names}
-        return {name: tensor for name, tensor in found.items() if tensor is not None}
-
-    def entry(self) -> dict[str, Any]:
-        """Return what the network's description says of the layer."""
-        geometry = {name: getattr(self, name) for name in self.GEOMETRY}
-        return (
-            {"kind": self.kind}
-            | self._source_entry()
-            | {
-                name: list(value) if isinstance(value, tuple) else value
-                for name, value in geometry.items()
-            }
-        )
-
-    def _source_entry(self) -> dict[str, Any]:
-        raise NotImplementedError
-
-
-class _SingleSource(_Described):
-    source: str
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        return (self.source,)
-
-    def _source_entry(self) -> dict[str, Any]:
-        return {"input": self.source}
-
-
 @dataclass(frozen=True, eq=False)
-class Weighted(_SingleSource):
+class Weighted(SingleSource):
     """What the layers with weights share.
 
     Attributes
@@ -222,7 +167,7 @@ class ConvTranspose2d(Weighted):
 
 
 @dataclass(frozen=True, eq=False)
-class MaxPool2d(_SingleSource):
+class MaxPool2d(SingleSource):
     """The greatest level of each window, channel by channel; a padded position never is.
 
     Attributes
@@ -244,7 +189,63 @@ class MaxPool2d(_SingleSource):
 
 
 @dataclass(frozen=True, eq=False)
-class Add(_Described):
+class Lookup(SingleSource):
+    """Neurons that are truth tables over a few bits of their source's levels.
+
+    The levels, flattened in C order, are bits of one long row: level s takes the bits
+    ``s * width`` to ``s * width + width - 1``, the least significant first, where ``width`` is
+    what the greatest of the source's levels takes. So, for each neuron o::
+
+        address[o] = sum over j of bit[address_bit[o, j]] << j
+        level[o]   = level_table[o, address[o]]
+
+    as in LogicNets (Umuroglu et al. 2020), NeuraLUT (Andronic and Constantinides 2024) and DWN
+    (Bacellar et al. 2024).
+
+    Attributes
+    ----------
+    address_bit
+        int32, shape (neurons, address bits): number of the level bit that is bit j of the address.
+        One may occur twice.
+    level_table
+        uint8, shape (neurons, 2 ** address bits): the level for each address.
+    levels
+        How many levels come out: 2 to 256, of which not all need occur.
+    source
+        Name of what feeds the layer: ``"input"`` or ``"layers.N"``.
+    """
+
+    kind: ClassVar[str] = "lookup"
+    REQUIRED: ClassVar[tuple[str, ...]] = ("address_bit", "level_table")
+    GEOMETRY: ClassVar[tuple[str, ...]] = ("levels",)
+
+    address_bit: NDArray[np.int32]
+    level_table: NDArray[np.uint8]
+    levels: int
+    source: str = INPUT_NAME
+
+    @property
+    def n_channels(self) -> int:
+        """Channels that come out: neurons."""
+        return int(self.address_bit.shape[0])
+
+    @property
+    def n_outputs(self) -> int:
+        return self.n_channels
+
+    @property
+    def n_levels(self) -> int:
+        """Levels that come out."""
+        return self.levels
+
+    @property
+    def n_address_bits(self) -> int:
+        """Bits of each neuron's address."""
+        return int(self.address_bit.shape[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Add(Described):
     """The sum of other layers' accumulators, position by position: a residual connection.
 
     Attributes
@@ -282,10 +283,10 @@ class Add(_Described):
         return {"inputs": list(self.sources)}
 
 
-Layer = Dense | Conv2d | ConvTranspose2d | MaxPool2d | Add
+Layer = Dense | Conv2d | ConvTranspose2d | MaxPool2d | Lookup | Add
 
-LAYER_KINDS: dict[str, type[Dense | Conv2d | ConvTranspose2d | MaxPool2d | Add]] = {
-    kind.kind: kind for kind in (Dense, Conv2d, ConvTranspose2d, MaxPool2d, Add)
+LAYER_KINDS: dict[str, type[Dense | Conv2d | ConvTranspose2d | MaxPool2d | Lookup | Add]] = {
+    kind.kind: kind for kind in (Dense, Conv2d, ConvTranspose2d, MaxPool2d, Lookup, Add)
 }
 
 

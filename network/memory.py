@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nomul.network.layers import Lookup
 from nomul.network.model import Network
+from nomul.network.shapes import level_width, n_level_bits
 
 __all__ = ["MemoryAccount", "index_counts", "memory_account"]
 
@@ -25,7 +27,8 @@ class MemoryAccount:
     many as number its layer's centres. A product table that has factors is stored as these; one
     that several layers share, as under a codebook for the whole network, is counted once, and so
     are factors. Of factors that are equally spaced, as level values and a grid's centres are, the
-    first and the last are stored.
+    first and the last are stored. An entry of a lookup layer's level table takes the bits that
+    number the layer's levels, and an address bit those that number the level bits of its source.
 
     Attributes
     ----------
@@ -40,7 +43,11 @@ class MemoryAccount:
     float_network
         32 bits for each weight and bias of a layer with weights. A layer with a single centre is
         none: it is an average pooling or an identity shortcut, which float networks need no
-        weights for. (Its indices have 0 bits.)
+        weights for. (Its indices have 0 bits.) A lookup neuron, which has no float counterpart,
+        is taken for one with a weight for each address bit and a bias: it computes more than that
+        one could, and the account does not make it look smaller for that.
+    level_tables, connections
+        Bits of the level tables and of the address bits of all lookup layers.
     """
 
     weight_indices: int
@@ -51,6 +58,8 @@ class MemoryAccount:
     index_entropy: float
     paper_entries: int
     float_network: int
+    level_tables: int = 0
+    connections: int = 0
 
     @property
     def total(self) -> int:
@@ -84,12 +93,16 @@ class MemoryAccount:
             "biases": self.biases,
             "thresholds": self.thresholds,
             "input thresholds": self.input_thresholds,
-        }
+        } | self._lookup_items()
+
+    def _lookup_items(self) -> dict[str, int]:
+        items = {"level tables": self.level_tables, "connections": self.connections}
+        return items if self.level_tables else {}
 
 
 def memory_account(network: Network) -> MemoryAccount:
     """Count the bits of ``network``'s tensors, and of a float32 network of the same shape."""
-    indices = biases = thresholds = n_floats = 0
+    indices = biases = thresholds = level_tables = connections = n_floats = 0
     entropy = 0.0
     tables: list[NDArray[np.int32]] = []
     stored: list[NDArray[np.int32]] = []
@@ -97,6 +110,12 @@ def memory_account(network: Network) -> MemoryAccount:
         tensors = layer.tensors()
         biases += _signed_bits(tensors.get("bias", np.empty(0)))
         thresholds += _signed_bits(tensors.get("thresholds", np.empty(0)))
+        if isinstance(layer, Lookup):
+            level_tables += layer.level_table.size * level_width(layer.levels)
+            source = layer.source
+            n_bits = n_level_bits(network.shapes[source], network.level_counts[source])
+            connections += layer.address_bit.size * (n_bits - 1).bit_length()
+            n_floats += layer.address_bit.size + layer.n_outputs
         if "weight_index" not in tensors:
             continue
         index, table = tensors["weight_index"], tensors["product_table"]
@@ -117,6 +136,8 @@ def memory_account(network: Network) -> MemoryAccount:
         index_entropy=entropy,
         paper_entries=sum((table.shape[0] + 1) * table.shape[1] for table in _distinct(tables)),
         float_network=n_floats * _FLOAT_BITS,
+        level_tables=level_tables,
+        connections=connections,
     )
 
 

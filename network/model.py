@@ -7,6 +7,7 @@ layer looks every product up, adds and compares (Baluja et al. 2018, section 3):
     level[o]       = number of thresholds that are <= accumulator[o]
 
 Its kind (:mod:`nomul.network.layers`) says which levels k belong to which accumulator o.
+Max-pooling and lookup layers have no accumulators: they go from levels to levels.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Input:
     ----------
     shape
         Shape of one sample's features: one axis; channels and width; channels, height and width;
-        or more, which only dense layers can take.
+        or more, which only dense and lookup layers can take.
     thresholds
         float64, finite, non-decreasing along the last axis, which has one entry less than there
         are levels. The axes before it are none (shared by all features) or as many as ``shape``
@@ -203,7 +204,8 @@ class Network:
     def shapes(self) -> Mapping[str, Shape]:
         """Shapes (channels, height, width) of what ``"input"`` and each ``"layers.N"`` give.
 
-        Inputs of more than three axes are counted as channels: only dense layers can take them.
+        Inputs of more than three axes are counted as channels: dense and lookup layers alone can
+        take them.
         """
         return all_shapes(self.input.level_shape, self.layers)
 
@@ -216,7 +218,7 @@ class Network:
     def bounds(self) -> Mapping[str, Bounds]:
         """Least and greatest accumulators of each ``"layers.N"``, each int64, (channels,).
 
-        Max-pooling, which has no accumulators, is left out.
+        Max-pooling and lookup layers, which have no accumulators, are left out.
         """
         return all_bounds(self.shapes, self.layers)
 

@@ -15,6 +15,7 @@ from nomul.network.layers import (
     ConvTranspose2d,
     Dense,
     Layer,
+    Lookup,
     MaxPool2d,
     layer_name,
 )
@@ -26,6 +27,8 @@ __all__ = [
     "input_shape",
     "layer_shape",
     "level_shape",
+    "level_width",
+    "n_level_bits",
 ]
 
 Shape = tuple[int, int, int]
@@ -54,7 +57,7 @@ def input_shape(level_shape: tuple[int, ...]) -> Shape:
     """Return levels of the input as a layer sees them.
 
     One axis is channels; two are channels and width; three are channels, height and width. Where
-    there are more, only dense layers can take them, which flatten them.
+    there are more, only dense and lookup layers can take them, which flatten them.
     """
     match level_shape:
         case (channels, width):
@@ -65,10 +68,21 @@ def input_shape(level_shape: tuple[int, ...]) -> Shape:
             return math.prod(level_shape), 1, 1
 
 
+def level_width(n_levels: int) -> int:
+    """Bits of a level among ``n_levels``."""
+    return (n_levels - 1).bit_length()
+
+
+def n_level_bits(shape: Shape, n_levels: int | None) -> int:
+    """Return how many level bits a source of ``n_levels`` levels gives, for a lookup layer."""
+    assert n_levels is not None, "a rule: what feeds a lookup layer gives levels"
+    return math.prod(shape) * level_width(n_levels)
+
+
 def layer_shape(layer: Layer, source: Shape) -> Shape:
     """Return the shape of what ``layer`` gives if its (first) source has the shape ``source``."""
     _, *sizes = source
-    if isinstance(layer, Dense):
+    if isinstance(layer, (Dense, Lookup)):
         return layer.n_channels, 1, 1
     if isinstance(layer, Add):
         return source

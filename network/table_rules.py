@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from nomul.network.bounds import all_bounds
-from nomul.network.description_rules import DIMENSION_MAX, Rule
+from nomul.network.description_rules import DIMENSION_MAX, LEVELS_MAX, Rule
 from nomul.network.document import Document, document_layers
-from nomul.network.layers import (
-    INPUT_NAME,
-    Add,
-    Conv2d,
-    ConvTranspose2d,
-    Dense,
-    Layer,
-    MaxPool2d,
-    Weighted,
-    layer_name,
-)
+from nomul.network.layers import INPUT_NAME, Dense, Lookup, Weighted, layer_name
+from nomul.network.misfits import misfits
 from nomul.network.shapes import (
     Shape,
     all_level_counts,
@@ -28,14 +19,12 @@ from nomul.network.shapes import (
     input_shape,
     layer_shape,
     level_shape,
+    n_level_bits,
 )
 
 __all__ = ["TABLE_RULES"]
 
-LEVELS_MAX = 256
 CENTRES_MAX = 65_536
-# With 32-bit products, every partial sum stays within 2**53, where float64 is exact.
-PRODUCTS_MAX = 1 << 22
 ACCUMULATOR_LEAST, ACCUMULATOR_GREATEST = -(1 << 31), (1 << 31) - 1
 
 
@@ -78,91 +67,17 @@ def _layers_fit_their_sources(document: Document) -> Iterator[str]:
     shapes = {INPUT_NAME: input_shape(levels)}
     for number, layer in enumerate(document_layers(document)):
         name = layer_name(number)
-        if INPUT_NAME in layer.sources and len(levels) > 3 and not isinstance(layer, Dense):
+        flattens = isinstance(layer, (Dense, Lookup))
+        if INPUT_NAME in layer.sources and len(levels) > 3 and not flattens:
             yield (
                 f"{name} is of kind {layer.kind} and takes the input, which has {len(levels)} "
                 "axes: at most channels, height and width are possible."
             )
             return
-        for sentence in _misfits(name, layer, [shapes[source] for source in layer.sources]):
+        for sentence in misfits(name, layer, [shapes[source] for source in layer.sources]):
             yield sentence
             return
         shapes[name] = layer_shape(layer, shapes[layer.sources[0]])
-
-
-def _misfits(name: str, layer: Layer, sources: list[Shape]) -> Iterator[str]:
-    if isinstance(layer, Weighted):
-        yield from _weight_misfits(name, layer, sources[0])
-    if isinstance(layer, Add) and len(set(sources)) > 1:
-        listed = " and ".join(str(shape) for shape in dict.fromkeys(sources))
-        yield f"{name} adds the shapes {listed}: they must be equal."
-    if isinstance(layer, (Conv2d, ConvTranspose2d, MaxPool2d)):
-        yield from _window_misfits(name, layer, sources[0])
-
-
-def _weight_misfits(name: str, layer: Weighted, source: Shape) -> Iterator[str]:
-    shape, n_channels = layer.weight_index.shape, source[0]
-    if isinstance(layer, Dense):
-        n_inputs = math.prod(source)
-        if len(shape) != 2 or shape[0] < 1 or shape[1] != n_inputs:
-            yield (
-                f"{name}.weight_index has shape {shape}: it must be (neurons, inputs), with at "
-                f"least one neuron and the {n_inputs} inputs that its source gives."
-            )
-            return
-        n_products = n_inputs
-    else:
-        assert isinstance(layer, (Conv2d, ConvTranspose2d))
-        per_group = n_channels // layer.groups
-        if n_channels % layer.groups:
-            yield (
-                f"{name} has {layer.groups} groups: they must divide the {n_channels} channels "
-                "that its source gives."
-            )
-            return
-        if isinstance(layer, Conv2d):
-            form = f"(channels out, {per_group}, kernel height, kernel width)"
-            fits = len(shape) == 4 and shape[1] == per_group
-        else:
-            form = f"({n_channels}, channels out / groups, kernel height, kernel width)"
-            fits = len(shape) == 4 and shape[0] == n_channels
-        if not fits or 0 in shape:
-            yield f"{name}.weight_index has shape {shape}: it must be {form}, none of them 0."
-            return
-        if isinstance(layer, Conv2d) and shape[0] % layer.groups:
-            yield (
-                f"{name} has {layer.groups} groups: they must divide its {shape[0]} channels out."
-            )
-        n_products = per_group * shape[2] * shape[3]
-    if n_products > PRODUCTS_MAX:
-        yield (
-            f"{name} adds {n_products} products to an accumulator: at most {PRODUCTS_MAX} are "
-            "possible."
-        )
-
-
-def _window_misfits(
-    name: str, layer: Conv2d | ConvTranspose2d | MaxPool2d, source: Shape
-) -> Iterator[str]:
-    shape = layer_shape(layer, source)
-    size = layer.size if isinstance(layer, MaxPool2d) else layer.weight_index.shape[2:]
-    if min(shape) < 1:
-        yield (
-            f"{name} gives the shape {shape}: its windows {tuple(size)} do not fit into the shape "
-            f"{source} of its source."
-        )
-        return
-    # Transposed, padding is what is cut off.
-    wide = shape if isinstance(layer, ConvTranspose2d) else source
-    n_padded = math.prod(
-        n + 2 * padding for n, padding in zip(wide[1:], layer.padding, strict=True)
-    )
-    n_values = max(math.prod(shape), wide[0] * n_padded)
-    if n_values > DIMENSION_MAX:
-        yield (
-            f"{name} handles {n_values} values, padding included: at most {DIMENSION_MAX} are "
-            "possible."
-        )
 
 
 def _layer_tensors_fit(document: Document) -> Iterator[str]:
@@ -199,12 +114,8 @@ def _thresholds_do_not_decrease(document: Document) -> Iterator[str]:
 
 
 def _product_tables_have_a_row_per_level(document: Document) -> Iterator[str]:
-    thermometer = document.description["input"].get("encoding") == "thermometer"
-    thresholds = document.tensors[f"{INPUT_NAME}.thresholds"]
-    n_levels_in = 2 if thermometer else thresholds.shape[-1] + 1
-    layers = document_layers(document)
-    level_counts = all_level_counts(n_levels_in, layers)
-    for number, layer in enumerate(layers):
+    level_counts = _level_counts(document)
+    for number, layer in enumerate(document_layers(document)):
         if isinstance(layer, Weighted) and layer.n_levels_in != level_counts[layer.source]:
             yield (
                 f"{layer_name(number)}.product_table has {layer.n_levels_in} rows: it must have "
@@ -221,6 +132,30 @@ def _weight_indices_name_a_centre(document: Document) -> Iterator[str]:
                 yield (
                     f"{layer_name(number)}.weight_index holds {largest}: the product table has "
                     f"{n_centres} centres, numbered from 0."
+                )
+
+
+def _addresses_are_of_the_sources_bits(document: Document) -> Iterator[str]:
+    level_counts, shapes = _level_counts(document), _shapes(document)
+    for number, layer in enumerate(document_layers(document)):
+        if isinstance(layer, Lookup):
+            n_bits = n_level_bits(shapes[layer.source], level_counts[layer.source])
+            for found in (int(layer.address_bit.min()), int(layer.address_bit.max())):
+                if not 0 <= found < n_bits:
+                    yield (
+                        f"{layer_name(number)}.address_bit holds {found}: the levels of "
+                        f"{layer.source} have {n_bits} bits, numbered from 0."
+                    )
+
+
+def _level_tables_hold_levels(document: Document) -> Iterator[str]:
+    for number, layer in enumerate(document_layers(document)):
+        if isinstance(layer, Lookup):
+            largest = int(layer.level_table.max())
+            if largest >= layer.levels:
+                yield (
+                    f"{layer_name(number)}.level_table holds {largest}: the layer gives "
+                    f"{layer.levels} levels, numbered from 0."
                 )
 
 
@@ -267,6 +202,8 @@ TABLE_RULES: tuple[Rule, ...] = (
     _product_tables_have_a_row_per_level,
     _weight_indices_name_a_centre,
     _factors_give_the_product_table,
+    _addresses_are_of_the_sources_bits,
+    _level_tables_hold_levels,
     _accumulators_fit_32_bits,
 )
 
@@ -279,3 +216,11 @@ def _level_shape(document: Document) -> tuple[int, ...]:
 
 def _shapes(document: Document) -> dict[str, Shape]:
     return dict(all_shapes(_level_shape(document), document_layers(document)))
+
+
+def _level_counts(document: Document) -> Mapping[str, int | None]:
+    """Return how many levels the input and each layer give; None: accumulators."""
+    thermometer = document.description["input"].get("encoding") == "thermometer"
+    thresholds = document.tensors[f"{INPUT_NAME}.thresholds"]
+    n_levels_in = 2 if thermometer else thresholds.shape[-1] + 1
+    return all_level_counts(n_levels_in, document_layers(document))

@@ -16,6 +16,8 @@ TENSOR_DTYPES: dict[str, tuple[str, ...]] = {
     "thresholds": ("int32",),
     "level_value": ("int32",),
     "centre": ("int32",),
+    "address_bit": ("int32",),
+    "level_table": ("uint8",),
 }
 
 

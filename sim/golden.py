@@ -23,12 +23,14 @@ from nomul.network import (
     Conv2d,
     ConvTranspose2d,
     Layer,
+    Lookup,
     MaxPool2d,
     Network,
     UserError,
     Weighted,
 )
 from nomul.network.layers import INPUT_NAME, layer_name
+from nomul.network.shapes import level_width
 
 __all__ = ["evaluate", "evaluate_levels", "input_levels"]
 
@@ -121,6 +123,8 @@ def _chunks(network: Network, n_samples: int) -> Iterator[slice]:
             # What a window holds, for each position of all channels in.
             kernel = math.prod(layer.weight_index.shape[2:])
             windows = math.ceil(kernel * network.shapes[layer.source][0] / shape[0])
+        if isinstance(layer, Lookup):
+            windows = 2  # a bit at its place, and the shifted one, beside each neuron's address
         numbers.append(math.prod(shape) * (windows + 1))
     step = max(1, _BYTES_AT_ONCE // (8 * max(numbers)))
     for start in range(0, max(n_samples, 1), step):
@@ -133,7 +137,7 @@ def _answers(network: Network, levels: NDArray[np.integer]) -> NDArray[np.int64]
     readers = Counter(source for layer in network.layers for source in layer.sources)
     for number, layer in enumerate(network.layers):
         sources = [kept[source] for source in layer.sources]
-        kept[layer_name(number)] = result = _outcome(layer, sources)
+        kept[layer_name(number)] = result = _outcome(network, layer, sources)
         readers.subtract(layer.sources)
         for source in set(layer.sources):
             if not readers[source]:
@@ -146,10 +150,14 @@ def _answers(network: Network, levels: NDArray[np.integer]) -> NDArray[np.int64]
     return numbers
 
 
-def _outcome(layer: Layer, sources: list[Any]) -> Any:
+def _outcome(network: Network, layer: Layer, sources: list[Any]) -> Any:
     """Return the levels or accumulators of ``layer``, shape (samples, channels, height, width)."""
     if isinstance(layer, MaxPool2d):
         return _greatest(layer, sources[0])
+    if isinstance(layer, Lookup):
+        n_levels_in = network.level_counts[layer.source]
+        assert n_levels_in is not None, "a lookup layer takes levels, by a rule"
+        return _looked_up(layer, sources[0], n_levels_in)
     sums = sum(sources) if isinstance(layer, Add) else _sums(layer, sources[0])
     sums += layer.bias[:, None, None]
     if layer.thresholds is None:
@@ -172,6 +180,21 @@ def _greatest(layer: MaxPool2d, levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     windows = _windows(_padded(levels, layer.padding, 0), layer.size, layer.stride)
     greatest: NDArray[np.uint8] = windows.max(axis=(4, 5))
     return greatest
+
+
+def _looked_up(layer: Lookup, levels: NDArray[np.uint8], n_levels_in: int) -> NDArray[np.uint8]:
+    """Put each neuron's address together, bit by bit, and take what its table has there."""
+    width = level_width(n_levels_in)
+    flat = levels.reshape(len(levels), -1)
+    # All tables lie in one row: that of neuron o begins at o * 2**n_address_bits.
+    start = np.arange(layer.n_outputs) << layer.n_address_bits
+    address = np.tile(start, (len(levels), 1))
+    for j in range(layer.n_address_bits):
+        source, place = np.divmod(layer.address_bit[:, j], width)
+        bit = flat[:, source] >> place.astype(np.uint8) & 1
+        address += bit.astype(np.int64) << j
+    found: NDArray[np.uint8] = layer.level_table.reshape(-1)[address]
+    return found[:, :, None, None]
 
 
 def _sums(layer: Weighted, levels: NDArray[np.uint8]) -> NDArray[np.int64]:

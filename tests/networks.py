@@ -8,10 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nomul.network import Dense, Input, Network, Output
+from nomul.network import Dense, Input, Lookup, Network, Output
 from nomul.network.model import OutputKind
 
-__all__ = ["dense_layers", "random_levels", "random_network", "random_tables"]
+__all__ = [
+    "dense_layers",
+    "random_levels",
+    "random_lookup",
+    "random_network",
+    "random_tables",
+]
 
 
 def random_network(
@@ -113,3 +119,22 @@ def random_tables(
         "weight_index": rng.integers(0, n_centres, shape).astype(np.uint8),
         **{name: tensor.astype(np.int32) for name, tensor in tables.items()},
     }
+
+
+def random_lookup(
+    n_neurons: int,
+    n_address_bits: int,
+    n_level_bits: int,
+    n_levels: int,
+    *,
+    seed: int = 0,
+    source: str = "input",
+) -> Lookup:
+    """Return a lookup layer with random connections to ``n_level_bits`` and random tables."""
+    rng = np.random.default_rng([seed, n_neurons, n_address_bits, n_level_bits, n_levels])
+    return Lookup(
+        rng.integers(0, n_level_bits, (n_neurons, n_address_bits)).astype(np.int32),
+        rng.integers(0, n_levels, (n_neurons, 1 << n_address_bits)).astype(np.uint8),
+        n_levels,
+        source,
+    )

@@ -17,7 +17,7 @@ from nomul.cli.result_row import read_rows
 from nomul.cli.results import results_page
 from nomul.train.experiment import Experiment
 from nomul.train.experiment_file import load_variants
-from nomul.train.layer_settings import LAYER_KINDS
+from nomul.train.layer_settings import LAYER_KINDS, LookupSettings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -78,10 +78,12 @@ def test_example_of_an_own_network_runs(folder: Path) -> None:
 
 
 def test_experiment_example_loads(tmp_path: Path) -> None:
-    (block,) = blocks((ROOT / "docs/experiments.md").read_text(), "toml")
+    first, lookups = blocks((ROOT / "docs/experiments.md").read_text(), "toml")
     path = tmp_path / "example.toml"
-    path.write_text(block)
+    path.write_text(first)
     assert [variant.codebook.size for variant in load_variants(path)] == [1000, 33]
+    path.write_text(lookups)
+    assert load_variants(path)[0].network.layers == (LookupSettings(1000, 4),)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda p: p.stem)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Residual,
         Scale,
     )
+    from nomul.train.lookup import ClassSum, Lookup
     from nomul.train.lowering import lower
     from nomul.train.metrics import accuracy, squared_error
     from nomul.train.trainer import train
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation",
+    "ClassSum",
     "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
@@ -49,6 +51,7 @@ __all__ = [
     "FunctionD",
     "HardTanhD",
     "InputLevels",
+    "Lookup",
     "ReluD",
     "Residual",
     "Scale",
@@ -69,6 +72,7 @@ __all__ = [
 
 _MODULES = {
     "Activation": "activations",
+    "ClassSum": "lookup",
     "Conv1d": "layers",
     "Conv2d": "layers",
     "ConvTranspose2d": "layers",
@@ -78,6 +82,7 @@ _MODULES = {
     "FunctionD": "activations",
     "HardTanhD": "activations",
     "InputLevels": "layers",
+    "Lookup": "lookup",
     "ReluD": "activations",
     "Residual": "layers",
     "Scale": "layers",

@@ -13,10 +13,12 @@ from torch.nn import functional
 from nomul.network import UserError
 from nomul.network.model import Encoding
 from nomul.train.layers import Conv1d, Conv2d, ConvTranspose2d, Dense, Weighted
+from nomul.train.lookup import level_bits
 
 __all__ = [
     "ExactInput",
     "ExactLevels",
+    "ExactLookup",
     "ExactNetwork",
     "ExactResidual",
     "ExactSums",
@@ -189,6 +191,39 @@ class ExactLevels(nn.Module):
             found = torch.searchsorted(self.thresholds, rows, right=True)
             level = found.view(by_channel.shape).transpose(0, 1)
         return self.level_value[level]
+
+
+class ExactLookup(nn.Module):
+    """Truth tables of level bits; the level values that come are the levels themselves.
+
+    Attributes
+    ----------
+    levels_in, levels_out
+        How many levels come and leave.
+    address_bit
+        int64, shape (neurons, address bits).
+    level_table
+        float64 integers, shape (neurons, 2 ** address bits).
+    """
+
+    address_bit: Tensor
+    level_table: Tensor
+
+    def __init__(
+        self, levels_in: int, levels_out: int, address_bit: Tensor, level_table: Tensor
+    ) -> None:
+        super().__init__()
+        self.levels_in = levels_in
+        self.levels_out = levels_out
+        self.register_buffer("address_bit", address_bit)
+        self.register_buffer("level_table", level_table)
+
+    def forward(self, levels: Tensor) -> Tensor:
+        bits = level_bits(levels.flatten(1), self.levels_in).long()
+        address = torch.zeros(len(bits), len(self.address_bit), dtype=torch.int64)
+        for place in range(self.address_bit.shape[1]):
+            address += bits[:, self.address_bit[:, place]] << place
+        return self.level_table.gather(1, address.t()).t()
 
 
 class ExactNetwork(nn.Sequential):

@@ -8,6 +8,7 @@ golden model and the hardware then agree on every input of numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -17,8 +18,22 @@ from torch import nn
 
 from nomul.network import UserError
 from nomul.train.activations import Activation, HardTanhD, ReluD, SigmoidD, TanhD
-from nomul.train.exact_layers import ExactInput, ExactLevels, ExactNetwork, ExactResidual
-from nomul.train.exact_sums import Levels, Sums, average, float64, residual, weighted
+from nomul.train.exact_layers import (
+    ExactInput,
+    ExactLevels,
+    ExactLookup,
+    ExactNetwork,
+    ExactResidual,
+)
+from nomul.train.exact_sums import (
+    Levels,
+    Sums,
+    average,
+    class_sum,
+    float64,
+    residual,
+    weighted,
+)
 from nomul.train.layers import (
     Conv1d,
     Conv2d,
@@ -29,6 +44,7 @@ from nomul.train.layers import (
     Scale,
     Weighted,
 )
+from nomul.train.lookup import ClassSum, Lookup
 
 __all__ = ["exact"]
 
@@ -55,9 +71,9 @@ def exact(module: nn.Sequential) -> ExactNetwork:
     ----------
     module
         Trained: InputLevels, then weighted layers, residuals and average pools, each followed by a
-        batch-norm if wanted and an activation, with max-pools, flattening and dropout between; at
-        the end a weighted layer, perhaps flattening and perhaps a Scale. It is put into evaluation
-        mode.
+        batch-norm if wanted and an activation, with lookups, max-pools, flattening and dropout
+        between; at the end a weighted layer or a ClassSum, perhaps flattening and perhaps a Scale.
+        It is put into evaluation mode.
 
     Returns
     -------
@@ -84,7 +100,7 @@ def exact(module: nn.Sequential) -> ExactNetwork:
     inputs = ExactInput(first.thresholds.detach().cpu().clone(), first.encoding)
     source = Levels(list(range(first.levels_out)), 1 / (first.levels_out - 1))
     converted, end = _converted(layers, source)
-    if not isinstance(end, Sums) or not isinstance(layers[-1], Weighted):
+    if not isinstance(end, Sums) or not isinstance(layers[-1], Weighted | ClassSum):
         raise UserError(
             "A network to be lowered must end with a weighted layer, and perhaps a Scale after it: "
             "a batch-norm with a scale for each class would not leave the arg-max as it is."
@@ -140,6 +156,12 @@ def _converted(
         elif isinstance(layer, Residual):
             both, state = _residual(layer, _expect(Levels, state, layer))
             result.append(both)
+        elif isinstance(layer, Lookup):
+            tables, state = _lookup(layer, _expect(Levels, state, layer))
+            result.append(tables)
+        elif isinstance(layer, ClassSum):
+            sums, state = class_sum(layer, _expect(Levels, state, layer))
+            result.append(sums)
         elif isinstance(layer, Weighted):
             # Behind a batch-norm each neuron has thresholds of its own, which absorb its bias.
             absorbed = bool(remaining) and isinstance(remaining[0], _BATCH_NORMS)
@@ -179,6 +201,20 @@ def _checked_pool(layer: nn.MaxPool1d | nn.MaxPool2d) -> nn.Module:
             "A max-pool to be lowered must have no ceil_mode, no dilation and no return_indices."
         )
     return layer
+
+
+def _lookup(layer: Lookup, source: Levels) -> tuple[ExactLookup, Levels]:
+    greatest = layer.levels_in - 1
+    is_known = source.level_value == list(range(layer.levels_in))
+    if not is_known or not math.isclose(source.unit * greatest, 1.0):
+        raise UserError(
+            f"A Lookup of levels_in = {layer.levels_in} to be lowered must meet levels k = 0 to "
+            f"{greatest} that stand for k / {greatest}: put it behind InputLevels or another "
+            "Lookup, and give it their levels_out."
+        )
+    address_bit, tables = layer.address_bits().cpu(), layer.tables().cpu().double()
+    exact_lookup = ExactLookup(layer.levels_in, layer.levels_out, address_bit, tables)
+    return exact_lookup, Levels([0, 1], 1.0)
 
 
 def _residual(layer: Residual, source: Levels) -> tuple[ExactResidual, Sums]:

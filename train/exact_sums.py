@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from nomul.network import UserError
 from nomul.train.exact_layers import ExactSums, Geometry, geometry_of
 from nomul.train.layers import Weighted
+from nomul.train.lookup import ClassSum
 
-__all__ = ["Levels", "Sums", "average", "float64", "residual", "weighted"]
+__all__ = ["Levels", "Sums", "average", "class_sum", "float64", "residual", "weighted"]
 
 SHORTCUT_STEPS = 256
 """Parts into which the common unit of a residual divides a shortcut's level value, or its codebook
@@ -104,6 +105,14 @@ def average(layer: nn.AvgPool1d | nn.AvgPool2d, source: Levels) -> tuple[ExactSu
     n_positions = math.prod(size)
     reach = _checked(n_positions * source.largest, sums, source.largest)
     return sums, Sums(source.unit / n_positions, reach)
+
+
+def class_sum(layer: ClassSum, source: Levels) -> tuple[ExactSums, Sums]:
+    """Return the sum of each class's levels, as a dense layer whose centres are 0 and 1."""
+    member = layer.member.cpu()
+    sums = ExactSums(Geometry("dense"), member, float64([0, 1]), float64(np.zeros(len(member))))
+    reach = _checked(float(member.sum(dim=1).max()) * source.largest, sums, source.largest)
+    return sums, Sums(source.unit / layer.temperature, reach)
 
 
 def residual(

@@ -7,6 +7,7 @@ where levels are ranks, equally frequent, and so the values of a feature made un
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from nomul.train.dataset import Samples
 __all__ = ["Sharing", "ThresholdKind", "feature_range", "input_thresholds", "known_features"]
 
 Floats = NDArray[np.float64]
-ThresholdKind = Literal["uniform", "quantile"]
+ThresholdKind = Literal["uniform", "parts", "quantile"]
 Sharing = Literal["shared", "per_feature", "per_channel"]
 
 DECODED_SAMPLES = 1_000
@@ -48,7 +49,9 @@ def input_thresholds(
         L, at least 2.
     kind
         ``uniform``: half-way between L values equally spaced over the range,
-        ``least + (k + 1/2) / (L - 1) * (greatest - least)``. ``quantile``: levels equally frequent,
+        ``least + (k + 1/2) / (L - 1) * (greatest - least)``. ``parts``: the range in L equal
+        parts, ``least + (k + 1) / L * (greatest - least)``; of bytes, a power of two of levels are
+        then their first bits. ``quantile``: levels equally frequent,
         as far as repeated values allow: each threshold lies half-way between the two distinct
         values between which the quantile k / L, k = 1..L-1, falls.
     sharing
@@ -72,7 +75,7 @@ def input_thresholds(
     else:
         groups = np.moveaxis(features, 1, 0).reshape(shape[0], -1)
         leading = (shape[0],) + (1,) * (len(shape) - 1)
-    of_group = _uniform if kind == "uniform" else _quantile
+    of_group = _KINDS[kind]
     thresholds = np.stack([of_group(values, levels) for values in groups])
     return thresholds.reshape(*leading, levels - 1)
 
@@ -104,6 +107,12 @@ def _uniform(values: NDArray[Any], levels: int) -> Floats:
     return least + places * (greatest - least)
 
 
+def _parts(values: NDArray[Any], levels: int) -> Floats:
+    least, greatest = float(values.min()), float(values.max())
+    places: Floats = np.arange(1, levels, dtype=np.float64) / levels
+    return least + places * (greatest - least)
+
+
 def _quantile(values: NDArray[Any], levels: int) -> Floats:
     """Return the middles between neighbouring distinct values that part them most evenly.
 
@@ -124,3 +133,10 @@ def _quantile(values: NDArray[Any], levels: int) -> Floats:
     middles = np.where(middles > distinct[:-1], middles, distinct[1:])
     thresholds: Floats = middles[nearer]
     return thresholds
+
+
+_KINDS: dict[ThresholdKind, Callable[[NDArray[Any], int], Floats]] = {
+    "uniform": _uniform,
+    "parts": _parts,
+    "quantile": _quantile,
+}

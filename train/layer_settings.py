@@ -1,7 +1,8 @@
 """The layers that an experiment may list between input and output.
 
 Weighted layers and residuals are followed by batch-norm, if the network has it, and the
-activation, average pooling by the activation; in a residual's list the last one is not. Kernels,
+activation, average pooling by the activation, lookups by neither; in a residual's list the last
+one is not. Kernels,
 strides and paddings are square, or over time where the data are signals.
 """
 
@@ -13,11 +14,13 @@ from typing import Any
 __all__ = [
     "LAYER_KINDS",
     "AveragePoolSettings",
+    "ClassSumSettings",
     "ConvSettings",
     "ConvTransposeSettings",
     "DenseSettings",
     "DropoutSettings",
     "LayerSettings",
+    "LookupSettings",
     "MaxPoolSettings",
     "ResidualSettings",
 ]
@@ -81,6 +84,28 @@ class DropoutSettings:
 
 
 @dataclass(frozen=True)
+class LookupSettings:
+    """Every neuron is a learned truth table of ``fan_in`` level bits, which are learned too.
+
+    It needs no activation: its levels are 0 and 1.
+    """
+
+    neurons: int = field(metadata=_COUNT)
+    fan_in: int = field(default=4, metadata={"least": 1, "greatest": 12})
+
+
+@dataclass(frozen=True)
+class ClassSumSettings:
+    """For each class the sum of its share of the levels, the last layer of lookup networks.
+
+    ``temperature`` divides the sums where the loss is taken; 0: half the square root of how many
+    levels each adds.
+    """
+
+    temperature: float = field(default=0.0, metadata={"least": 0.0, "greatest": 1e6})
+
+
+@dataclass(frozen=True)
 class ResidualSettings:
     """Layers whose sums are added to their input, or to a 1×1 convolution of it."""
 
@@ -94,6 +119,8 @@ LayerSettings = (
     | MaxPoolSettings
     | AveragePoolSettings
     | DropoutSettings
+    | LookupSettings
+    | ClassSumSettings
     | ResidualSettings
 )
 
@@ -104,5 +131,7 @@ LAYER_KINDS: dict[str, type[LayerSettings]] = {
     "max_pool": MaxPoolSettings,
     "average_pool": AveragePoolSettings,
     "dropout": DropoutSettings,
+    "lookup": LookupSettings,
+    "class_sum": ClassSumSettings,
     "residual": ResidualSettings,
 }

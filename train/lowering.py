@@ -17,6 +17,7 @@ from nomul.network import (
     Dense,
     Input,
     InvalidNetwork,
+    Lookup,
     MaxPool2d,
     Network,
     Output,
@@ -26,6 +27,7 @@ from nomul.network.layers import INPUT_NAME, Layer, layer_name
 from nomul.train.exact_layers import (
     ExactInput,
     ExactLevels,
+    ExactLookup,
     ExactNetwork,
     ExactResidual,
     ExactSums,
@@ -123,6 +125,8 @@ class _Lowering:
                 self._add_thresholds(layer)
             case ExactResidual():
                 self._add_residual(layer)
+            case ExactLookup():
+                self._add_lookup(layer)
             case nn.MaxPool1d() | nn.MaxPool2d():
                 size, stride, padding = (
                     _pair(value) for value in (layer.kernel_size, layer.stride, layer.padding)
@@ -143,9 +147,21 @@ class _Lowering:
         thresholds = _integers(layer.thresholds)
         shared = thresholds[0] if len(thresholds) == 1 else thresholds
         last = self.layers.pop()
-        assert not isinstance(last, MaxPool2d), "thresholds follow sums"
+        assert not isinstance(last, MaxPool2d | Lookup), "thresholds follow sums"
         self._append(dataclasses.replace(last, thresholds=shared))
         self.level_value = _integers(layer.level_value)
+
+    def _add_lookup(self, layer: ExactLookup) -> None:
+        self._append(
+            Lookup(
+                _integers(layer.address_bit),
+                layer.level_table.numpy().astype(np.uint8),
+                levels=layer.levels_out,
+                source=self.source,
+            )
+        )
+        self.channels = len(layer.address_bit)
+        self.level_value = np.arange(layer.levels_out, dtype=np.int32)
 
     def _add_residual(self, layer: ExactResidual) -> None:
         source, channels, level_value = self.source, self.channels, self.level_value

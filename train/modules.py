@@ -11,17 +11,20 @@ from torch import Tensor, nn
 
 from nomul.network import UserError
 from nomul.train.activations import ACTIVATIONS, Activation, ReluD
+from nomul.train.batches import tensor_of
 from nomul.train.dataset import Dataset, Samples
 from nomul.train.experiment import Experiment, InputSettings
 from nomul.train.input_thresholds import feature_range, input_thresholds, known_features
 from nomul.train.layer_fit import check_fit, kind_name
 from nomul.train.layer_settings import (
     AveragePoolSettings,
+    ClassSumSettings,
     ConvSettings,
     ConvTransposeSettings,
     DenseSettings,
     DropoutSettings,
     LayerSettings,
+    LookupSettings,
     MaxPoolSettings,
     ResidualSettings,
 )
@@ -35,6 +38,7 @@ from nomul.train.layers import (
     Scale,
     weighted_layers,
 )
+from nomul.train.lookup import ClassSum, Lookup
 
 __all__ = ["build_module"]
 
@@ -43,6 +47,9 @@ _START_GAINS = {"relud": math.sqrt(2), "hardtanhd": 1.0}
 
 PyTorch's own start would shrink their sums layer by layer, down to their first step.
 """
+
+_KNOWN_SAMPLES = 10_000
+"""Training samples by which level bits that never vary are found, at most."""
 
 _BATCH_NORMS: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d]] = {
     2: nn.BatchNorm1d,
@@ -63,7 +70,8 @@ def build_module(experiment: Experiment, dataset: Dataset, *, discretized: bool)
     ----------
     discretized
         False for the float twin: the same layers with the same start, but continuous inputs and
-        activations.
+        activations. In the place of a lookup it has a dense layer of as many tanh neurons, in that
+        of a class sum a dense layer.
 
     Raises
     ------
@@ -86,10 +94,14 @@ def build_module(experiment: Experiment, dataset: Dataset, *, discretized: bool)
         builder = _Builder(
             experiment, inputs(torch.zeros(1, *dataset.train_features.shape[1:])), discretized
         )
+        builder.levels = inputs.levels_out
         layers = settings.layers or tuple(map(DenseSettings, settings.hidden))
         builder.add_hidden(layers, "network.layers")
         builder.place = "network.output"
-        builder.add_weighted(settings.output or DenseSettings(n_outputs), bias=True)
+        if isinstance(settings.output, ClassSumSettings):
+            builder.add_class_sum(settings.output, classes)
+        else:
+            builder.add_weighted(settings.output or DenseSettings(n_outputs), bias=True)
         builder.flatten()
     n_given = builder.x.numel()
     if n_given < n_outputs or (not classes and n_given != n_outputs):
@@ -98,7 +110,23 @@ def build_module(experiment: Experiment, dataset: Dataset, *, discretized: bool)
             f"{'classes' if classes else 'features'} need one each."
         )
     scale = [Scale()] if settings.batch_norm and classes else []
-    return nn.Sequential(inputs, *builder.modules, *scale)
+    module = nn.Sequential(inputs, *builder.modules, *scale)
+    lookups = [layer for layer in builder.modules if isinstance(layer, Lookup)]
+    if lookups:
+        _avoid_constants(module, lookups, tensor_of(dataset.train_features[:_KNOWN_SAMPLES]))
+    return module
+
+
+@torch.no_grad()
+def _avoid_constants(module: nn.Sequential, lookups: list[Lookup], x: Tensor) -> None:
+    """Begin without lookups' connections to bits that are the same in all samples ``x``."""
+    for layer in module.eval():
+        if isinstance(layer, Lookup):
+            layer.avoid_constants(x)
+        if layer is lookups[-1]:
+            break
+        x = layer(x)
+    module.train()
 
 
 def _input_levels(settings: InputSettings, features: Samples, *, discretized: bool) -> InputLevels:
@@ -113,6 +141,14 @@ def _input_levels(settings: InputSettings, features: Samples, *, discretized: bo
     )
 
 
+_NO_END = "the last layer of a network or a residual must be a dense or a convolutional one"
+
+_MISPLACED: dict[type[LayerSettings], str] = {
+    ClassSumSettings: "it can be network.output alone",
+}
+"""What is said of kinds of layers where they cannot be, if it is more than :data:`_NO_END`."""
+
+
 class _Builder:
     """Appends modules, and knows the shape of what leaves the last of them.
 
@@ -122,6 +158,9 @@ class _Builder:
         One sample, as it leaves the last module; its first axis is the samples'.
     place
         Where the experiment has the layer that is being added: ``network.layers[3]``.
+    levels
+        L where what leaves are levels k that stand for k / (L - 1), or, in a float twin, would be;
+        else 0.
     """
 
     def __init__(self, experiment: Experiment, x: Tensor, discretized: bool) -> None:
@@ -130,6 +169,7 @@ class _Builder:
         self.modules: list[nn.Module] = []
         self.x = x
         self.place = ""
+        self.levels = 0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -153,6 +193,9 @@ class _Builder:
             match layer:
                 case DropoutSettings():
                     self._append(nn.Dropout(layer.rate))
+                    self.levels = 0
+                case LookupSettings():
+                    self._add_lookup(layer)
                 case MaxPoolSettings():
                     check_fit(layer, self.shape, self.place)
                     max_pool = _MAX_POOLS[self.x.ndim]
@@ -161,9 +204,11 @@ class _Builder:
                     check_fit(layer, self.shape, self.place)
                     average_pool = _AVERAGE_POOLS[self.x.ndim]
                     self._append(average_pool(layer.size, layer.stride or layer.size))
+                    self.levels = 0
                     awaits_activation = True
                 case _:
                     self._add_normed(layer)
+                    self.levels = 0
                     awaits_activation = True
         if awaits_activation:
             self._append(self._activation())
@@ -203,14 +248,48 @@ class _Builder:
                 )
             case _:
                 raise UserError(
-                    f"{self.place} is of kind {kind_name(layer)}: the last layer of a network or a "
-                    "residual must be a dense or a convolutional one."
+                    f"{self.place} is of kind {kind_name(layer)}: "
+                    f"{_MISPLACED.get(type(layer), _NO_END)}."
                 )
+
+    def add_class_sum(self, layer: ClassSumSettings, n_classes: int) -> None:
+        """Append the sums of each class's levels; in a float twin, a dense layer."""
+        self.flatten()
+        n_inputs = self.x.shape[1]
+        if not n_classes:
+            raise UserError(
+                f"{self.place} is of kind class_sum: it needs classes, so write dense where "
+                'network.task is "reconstruct".'
+            )
+        if n_inputs < n_classes:
+            raise UserError(
+                f"{self.place} is of kind class_sum and meets {n_inputs} levels: each of the "
+                f"{n_classes} classes needs one of its own."
+            )
+        if self.discretized:
+            self._append(ClassSum(n_inputs, n_classes, layer.temperature))
+        else:
+            self._append(nn.Linear(n_inputs, n_classes))
 
     def flatten(self) -> None:
         """Bring a signal or a picture into one row."""
         if self.x.ndim > 2:
             self._append(nn.Flatten())
+
+    def _add_lookup(self, layer: LookupSettings) -> None:
+        if not self.levels:
+            raise UserError(
+                f"{self.place} is of kind lookup: what comes to it must be the input, another "
+                "lookup or a max-pool of these."
+            )
+        self.flatten()
+        n_inputs = self.x.shape[1]
+        if self.discretized:
+            self._append(Lookup(n_inputs, layer.neurons, layer.fan_in, self.levels))
+        else:
+            self._append(nn.Linear(n_inputs, layer.neurons))
+            self._append(nn.Tanh())
+        self.levels = Lookup.levels_out
 
     def _add_normed(self, layer: LayerSettings) -> None:
         batch_norm = self.experiment.network.batch_norm

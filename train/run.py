@@ -18,6 +18,7 @@ from nomul.train.checks import check_not_empty, check_settings
 from nomul.train.dataset import Dataset
 from nomul.train.experiment import Experiment
 from nomul.train.layers import InputLevels, weighted_layers
+from nomul.train.lookup import Lookup
 from nomul.train.modules import build_module
 from nomul.train.parallel import (
     data_parallel,
@@ -97,16 +98,17 @@ class Run:
         self.module.train()
         decayed = [layer.weight for layer in self.layers]
         free = [p for p in self.trunk.parameters() if not any(p is w for w in decayed)]
+        self._lookups = [layer for layer in self.trunk.modules() if isinstance(layer, Lookup)]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": self.settings.weight_decay},
                 {"params": free, "weight_decay": 0.0},
             ],
             self.settings.learning_rate,
+            fused=bool(self._lookups),  # ten times as fast for their millions of scores
         )
-        self._forward: Callable[[Tensor], Tensor] = data_parallel(self.trunk)
-        if self.settings.compile:
-            self._forward = torch.compile(self._forward)
+        self._forward = self._parallel()
+        self._connecting_end = round(self.settings.connect_until * self.settings.steps)
         self._pruning_steps = pruning_steps(experiment) if discretized else {}
         self._cluster_steps = cluster_steps(self.settings) if discretized else frozenset()
         self._fixing_step = fixing_step(self.settings) if discretized else self.settings.steps
@@ -144,7 +146,7 @@ class Run:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self._keep_batch_norms_rising()
+        self._keep_in_range()
         self.step += 1
         if self._validates and self.step % self.settings.validate_every == 0 and self._has_its_form:
             self._validate()
@@ -189,8 +191,19 @@ class Run:
             self._cluster_for_good()
         return self.module.eval()
 
+    def _parallel(self) -> Callable[[Tensor], Tensor]:
+        """Return the forward pass, over all processes and compiled if wanted."""
+        forward: Callable[[Tensor], Tensor] = data_parallel(self.trunk)
+        return torch.compile(forward) if self.settings.compile else forward
+
     def _prepare_weights(self) -> None:
-        """Prune, fix the codebooks or cluster, where this step comes after that."""
+        """Prune, fix connections or codebooks, or cluster, where this step comes after that."""
+        if self.step >= self._connecting_end and any(
+            layer.score.requires_grad for layer in self._lookups
+        ):
+            for lookup in self._lookups:
+                lookup.fix_connections()
+            self._forward = self._parallel()  # which parameters have gradients is asked here
         multiple = self._pruning_steps.get(self.step)
         if multiple is not None:
             network = self.experiment.network
@@ -270,7 +283,9 @@ class Run:
             self.best = {"loss": total, "module": state, "age": 0}
 
     @torch.no_grad()
-    def _keep_batch_norms_rising(self) -> None:
+    def _keep_in_range(self) -> None:
+        for lookup in self._lookups:
+            lookup.keep_in_range()
         for layer in self.trunk.modules():
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
                 layer.weight.clamp_(min=BATCH_NORM_SCALE_MIN)

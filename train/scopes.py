@@ -77,7 +77,7 @@ def _fitted_to(weights: NDArray[np.float32], size: int, experiment: Experiment) 
 def _scopes(layers: list[Weighted], settings: CodebookSettings) -> list[list[Weighted]]:
     match settings.scope:
         case "network":
-            return [layers]
+            return [layers] if layers else []
         case "layer":
             return [[layer] for layer in layers]
         case "groups":

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 
 from nomul.boards.build import build, build_core
 from nomul.boards.catalog import find_board
+from nomul.hw.plan import plan
 from nomul.hw.tools import ToolFailed
 from nomul.network import CheckFailed, UserError
 from tests.boards.benches import StandIn
@@ -95,11 +96,14 @@ class WithMultiplier(Comb):
         return m
 
 
-@pytest.mark.parametrize("name", ["icebreaker", "ice40-hx8k"])
-def test_a_network_becomes_a_bitstream_without_multipliers(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "n_stages"), [("icebreaker", None), ("ice40-hx8k", 0)])
+def test_a_network_becomes_a_bitstream_without_multipliers(
+    tmp_path: Path, name: str, n_stages: int | None
+) -> None:
     board = find_board(name)
     out = tmp_path / "out"
-    report = build(random_network((4, 3), (2,)), board, out, fast=True)
+    unrolled = plan(random_network((4, 3), (2,)), board.device, n_stages=n_stages)
+    report = build(unrolled, board, out, fast=True)
     names = ["bin", "il", "pcf", "ys", "netlist.json", "report.json", "yosys.log", "nextpnr.log"]
     assert {path.name for path in out.iterdir()} == {f"{name}.{suffix}" for suffix in names}
     assert report.bitstream == out / f"{name}.bin"

@@ -16,6 +16,7 @@ from nomul.boards.protocol import (
     unpack_numbers,
     unpack_reply,
 )
+from nomul.hw.plan import plan
 from nomul.hw.unrolled import Unrolled
 from nomul.network.model import OutputKind
 from nomul.sim.golden import evaluate_levels
@@ -103,14 +104,19 @@ def test_a_damaged_request_is_not_answered_and_the_next_one_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "sizes", "levels"),
-    [("class", (5, 3), (4,)), ("levels", (3, 4), (2, 3)), ("accumulators", (2, 3, 2), (3, 2))],
+    ("output", "sizes", "levels", "n_stages"),
+    [
+        ("class", (5, 3), (4,), None),
+        ("class", (5, 3), (4,), 0),
+        ("levels", (3, 4), (2, 3), 1),
+        ("accumulators", (2, 3, 2), (3, 2), 2),
+    ],
 )
 def test_a_network_answers_over_the_line_as_the_golden_model(
-    output: OutputKind, sizes: tuple[int, ...], levels: tuple[int, ...]
+    output: OutputKind, sizes: tuple[int, ...], levels: tuple[int, ...], n_stages: int | None
 ) -> None:
     network = random_network(sizes, levels, output=output)
-    core = Unrolled(network)
+    core = Unrolled(plan(network, n_stages=n_stages))
     serial_link = SerialLink(core, DIVISOR)
     samples = random_levels(network, 6)
     received = bytearray()

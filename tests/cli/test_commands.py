@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from nomul.cli.commands import COMMANDS
 from nomul.hw import verilog
+from nomul.hw.lowering import METHODS
 from nomul.network import Dense, Input, Network, memory_account
 from nomul.sim import runner
 from nomul.sim.golden import evaluate
@@ -71,12 +72,57 @@ def test_verilog_is_written(network: Path, tmp_path: Path, capsys: Capsys) -> No
     answer = run(capsys, "verilog", network, "-o", path, "--top", "core", "--json")
     assert (answer.exit_code, answer.errors) == (0, "")
     assert list(answer.result) == [
-        *("verilog", "bytes", "top", "latency_cycles", "initiation_interval"),
+        *("verilog", "bytes", "top", "latency_cycles", "initiation_interval", "lowering"),
     ]
+    assert list(answer.result["lowering"]) == ["layers.0", "layers.1"]
     assert answer.result["verilog"] == str(path)
     assert answer.result["bytes"] == path.stat().st_size
     assert "\nmodule core(" in path.read_text()
     assert [entry.name for entry in path.parent.iterdir()] == ["core.v"]
+
+
+@pytest.mark.parametrize(("pipeline", "latency"), [("none", 0), ("1", 1), ("3", 3)])
+def test_verilog_has_the_pipeline_that_is_asked_for(
+    pipeline: str, latency: int, network: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    path = tmp_path / "top.v"
+    answer = run(capsys, "verilog", network, "-o", path, "--pipeline", pipeline, "--json")
+    assert (answer.exit_code, answer.errors) == (0, "")
+    assert answer.result["latency_cycles"] == latency
+    text = path.read_text()
+    assert f"// Latency {latency} cycles," in text
+    assert ("posedge" in text) == ("input clk;" in text) == (latency > 0)
+
+
+def test_verilog_for_a_faster_clock_has_more_stages(
+    network: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    arguments = "verilog", network, "-o", tmp_path / "top.v", "--json", "--pipeline", "auto"
+    slow, fast, device = (
+        run(capsys, *arguments, *options).result["latency_cycles"]
+        for options in (
+            ("--clock", "2"),
+            ("--clock", "50"),
+            ("--clock", "50", "--device", "hx8k"),
+        )
+    )
+    assert slow == 1 < device < fast
+
+
+def test_layers_are_lowered_as_they_are_forced(
+    network: Path, tmp_path: Path, capsys: Capsys
+) -> None:
+    for first in ("plain", "shared"):
+        options = "--lower", f"layers.0={first}", "--lower", "layers.1=grouped"
+        answer = run(capsys, "verilog", network, "-o", tmp_path / "top.v", *options, "--json")
+        assert answer.result["lowering"] == {"layers.0": first, "layers.1": "grouped"}
+
+
+def test_simulate_takes_the_same_options(network: Path, capsys: Capsys) -> None:
+    options = "--pipeline", "none", "--lower", "layers.0=plain", "--samples", 8
+    answer = run(capsys, "simulate", network, *options, "--json")
+    assert (answer.exit_code, answer.errors) == (0, "")
+    assert (answer.result["mismatches"], answer.result["latency_cycles"]) == (0, 0)
 
 
 def test_simulate_finds_no_mismatch(network: Path, capsys: Capsys) -> None:
@@ -114,10 +160,12 @@ def test_hardware_that_answers_something_else_is_a_failed_check(
 
     def wrong(hardware: Any) -> str:
         text = emit(hardware)
-        port, net = "    .o__payload(o__payload),\n", "  wire [3:0] o__payload;\n"
-        assert text.count(port) == 1
-        text = text.replace(port, "    .o__payload(right),\n")
-        return text.replace(net, f"{net}  wire [3:0] right;\n  assign o__payload = ~right;\n", 1)
+        head, module, body = text.partition("module top(")
+        port = "  output [3:0] o__payload;\n"
+        assert body.count(port) == 1
+        ports, port, body = body.partition(port)
+        body = body.replace("o__payload", "right")
+        return f"{head}{module}{ports}{port}  assign o__payload = ~right;\n{body}"
 
     monkeypatch.setattr(verilog, "emit", wrong)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -254,7 +302,8 @@ def test_a_rule_that_the_network_breaks_is_named(network: Path, capsys: Capsys) 
         ),
         (
             ("estimate", "NETWORK", "--device", "hx8"),
-            "Unknown device 'hx8': did you mean 'hx8k'? The known ones are hx8k, up5k.",
+            "Unknown device 'hx8': did you mean 'hx8k'? The known ones are asic, ecp5, hx8k, "
+            "up5k, xilinx.",
         ),
         (
             ("build", "NETWORK", "--out", "OUT", "--board", "icebraker"),
@@ -277,6 +326,19 @@ def test_a_rule_that_the_network_breaks_is_named(network: Path, capsys: Capsys) 
         (
             ("simulate", "NETWORK", "--samples", "361"),
             "--samples is 361: digits has 1 to 360 to test.",
+        ),
+        (
+            ("estimate", "NETWORK", "--lower", "layers.0=tables"),
+            f"Unknown method 'tables': choose one of {', '.join(sorted(METHODS))}.",
+        ),
+        (
+            ("verilog", "NETWORK", "-o", "OUT", "--lower", "layers.2=plain"),
+            "Unknown layer 'layers.2': did you mean 'layers.1'? The known ones are layers.0, "
+            "layers.1.",
+        ),
+        (
+            ("build", "NETWORK", "--out", "OUT", "--clock", "0"),
+            "A clock of 0 MHz is none: it must be above 0.",
         ),
         (
             ("verilog", "NETWORK", "-o", "OUT", "--top", "1st"),
@@ -360,8 +422,8 @@ def test_layers_that_no_hardware_is_generated_for_are_refused(
     answer = run(capsys, command, path, *out.get(command, []))
     assert (answer.exit_code, answer.output) == (2, "")
     assert answer.sentence == (
-        "layers.0 is of kind conv2d: hardware is generated for chains of dense layers so far; "
-        "evaluate this network with `nomul evaluate`."
+        "layers.0 is of kind conv2d: hardware is generated for chains of dense and lookup "
+        "layers so far; evaluate this network with `nomul evaluate`."
     )
     assert list(tmp_path.iterdir()) == [path]
 

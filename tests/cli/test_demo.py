@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from nomul.cli import demo as module
+from nomul.hw.plan import Plan
 from nomul.network import Network
 from nomul.sim.golden import evaluate
 from nomul.train.data import load_dataset
@@ -30,8 +31,9 @@ SIMULATION = {
 def _no_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be simulated or built."""
 
-    def build(network: Network, board: Any, out: Path) -> dict[str, Any]:
-        assert network.n_outputs == 10
+    def build(unrolled: Plan, board: Any, out: Path) -> dict[str, Any]:
+        assert unrolled.network.n_outputs == 10
+        assert unrolled.device is board.device
         path = out / f"{board.name}.bin"
         path.write_bytes(b"bitstream")
         seconds = {"synthesis": 1.0, "place_and_route": 2.0, "bitstream": 0.5}

@@ -277,8 +277,38 @@ def test_rows_that_would_take_each_others_place_are_refused(tmp_path: Path, caps
     assert (answer.exit_code, answer.output) == (2, "")
     assert answer.sentence == (
         f"{path} leads to two rows for |A| = 2, grid 3, layer: variants must differ in levels, "
-        "codebook or scope, and files in their names."
+        "lookups, codebook or scope, and files in their names."
     )
+
+
+LOOKUPS = """
+[input]
+levels = 2
+[network]
+layers = [{ kind = "lookup", neurons = 12, fan_in = 3 }]
+output = { kind = "class_sum" }
+levels = 2
+[training]
+steps = 8
+[[variants]]
+network.layers = [{ kind = "lookup", neurons = 30 }, { kind = "lookup", neurons = 20 }]
+[[variants]]
+codebook = { kind = "ternary", size = 3, scope = "layer" }
+network.layers = [{ kind = "lookup", neurons = 20 }]
+network.output = { kind = "dense", neurons = 10 }
+"""
+
+
+def test_lookups_stand_where_a_codebook_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted(monkeypatch)
+    rows = add_results([write_experiment(tmp_path, LOOKUPS)], 1, tmp_path)
+    assert [(row.codebook, row.scope, row.n_centres) for row in rows] == [
+        ("lookups 3 x 12", "neuron", 12),
+        ("lookups 4 x 30, 4 x 20", "neuron", 20),
+        ("lookups 4 x 20; ternary 3", "layer", 3),
+    ]
 
 
 def test_a_path_with_a_space_is_quoted_in_its_command(

@@ -8,24 +8,33 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-from amaranth.hdl import Fragment, Value
+from amaranth.hdl import ClockDomain, Fragment, Module, Value
 from amaranth.sim import Simulator
 from numpy.typing import ArrayLike, NDArray
 
-from nomul.hw.dense import UnrolledDense
+from nomul.hw.area_model import graph_area
+from nomul.hw.graph import Graph, Offset, Table, operands
+from nomul.hw.lowering import METHODS, lower
+from nomul.hw.plan import Plan
+from nomul.hw.targets import TARGETS, Target
+from nomul.hw.unrolled import Unrolled
 from nomul.hw.widths import level_width
 from nomul.network import Dense, Input, Network, Output
 from nomul.sim.golden import evaluate_levels
 
 __all__ = [
     "all_or_some_levels",
-    "check_dense",
+    "check_graphs",
+    "check_plan",
     "check_stream",
     "dense",
     "elaborated",
+    "expected_answers",
+    "forced_methods",
     "network_of",
     "pack",
 ]
@@ -126,7 +135,11 @@ def check_stream(component: Any, words: list[int], expected: list[int]) -> None:
                 assert set(intervals.tolist()) <= {component.initiation_interval}
             runs.append((idle, stalling))
 
-    simulator = Simulator(component)
+    # What has no register has no clock of its own.
+    top = Module()
+    top.domains.sync = ClockDomain()
+    top.submodules.component = component
+    simulator = Simulator(top)
     simulator.add_clock(PERIOD)
     simulator.add_testbench(bench)
     simulator.run()
@@ -173,11 +186,50 @@ def all_or_some_levels(n_levels: int, n_inputs: int, n_samples_max: int) -> NDAr
     return chosen
 
 
-def check_dense(layer: Dense, n_samples_max: int = 64) -> UnrolledDense:
-    """Assert that the layer's hardware and the golden model agree, and return the hardware."""
-    levels = all_or_some_levels(layer.n_levels_in, layer.n_inputs, n_samples_max)
-    hardware = UnrolledDense(layer)
-    expected = evaluate_levels(network_of(layer), levels)
-    width = hardware.o.payload.shape().elem_shape.width
-    check_stream(hardware, pack(levels, level_width(layer.n_levels_in)), pack(expected, width))
+def expected_answers(network: Network, levels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what the golden model says, shape (samples, outputs)."""
+    return evaluate_levels(network, levels).reshape(len(levels), -1)
+
+
+def forced_methods(network: Network, target: Target, method: str) -> dict[str, str]:
+    """Return ``method`` for all layers that it applies to."""
+    choices = lower(network, target).choices
+    return {choice.layer: method for choice in choices if method in choice.areas}
+
+
+def check_graphs(network: Network, n_samples_max: int = 256) -> None:
+    """Assert that whatever the network is lowered to, for small and large LUTs, is the network."""
+    levels = all_or_some_levels(network.input.n_levels, network.n_inputs, n_samples_max)
+    expected = expected_answers(network, levels)
+    for target in (TARGETS["ice40"], TARGETS["xilinx"]):
+        for method in METHODS:
+            forced = forced_methods(network, target, method)
+            lowering = lower(network, target, forced)
+            found = lowering.graph.evaluate(levels)
+            assert np.array_equal(found, expected), f"{method} for {target.name}"
+            assert {c.layer: c.method for c in lowering.choices}.items() >= forced.items()
+            check_nodes(lowering.graph, levels)
+            assert graph_area(lowering.graph, target) >= 0
+
+
+def check_nodes(graph: Graph, levels: NDArray[np.int64]) -> None:
+    """Assert that every node reads earlier ones, has its own name and stays in its range."""
+    assert len(set(graph.names)) == len(graph.nodes)
+    values = replace(graph, outputs=tuple(range(len(graph.nodes)))).evaluate(levels)
+    for number, node in enumerate(graph.nodes):
+        assert all(operand < number for operand in operands(node))
+        if isinstance(node, Table):
+            assert len(node.entries) == 1 << len(node.bits)
+        if not isinstance(node, Offset):
+            assert values[:, number].min() >= 0
+            assert values[:, number].max() <= graph.maxima[number]
+
+
+def check_plan(plan: Plan, levels: NDArray[np.int64]) -> Unrolled:
+    """Assert that the plan's hardware and the golden model agree, and return the hardware."""
+    hardware = Unrolled(plan)
+    shape = hardware.o.payload.shape()
+    width = shape.elem_shape.width if hasattr(shape, "elem_shape") else shape.width
+    answers = pack(expected_answers(plan.network, levels), width)
+    check_stream(hardware, pack(levels, level_width(plan.network.input.n_levels)), answers)
     return hardware

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nomul.boards.build import build
-from nomul.boards.catalog import find_board
-from nomul.hw.chain import dense_chain
-from nomul.hw.cost import count_parts, widest_sum
-from nomul.hw.devices import find_device
-from nomul.hw.estimate import estimate
-from nomul.hw.unrolled import Unrolled
-from nomul.network import Conv2d, Dense, Input, Network, UserError
-from tests.networks import random_network
+from nomul.hw.chain import unrolled_chain
+from nomul.hw.lowering import lower
+from nomul.hw.plan import plan
+from nomul.hw.targets import TARGETS
+from nomul.network import Conv2d, Dense, Input, Network, Output, UserError
+from tests.networks import random_lookup, random_network
 
 
 def convolutional() -> Network:
@@ -30,25 +26,25 @@ def convolutional() -> Network:
 
 def test_a_chain_is_its_layers() -> None:
     network = random_network((3, 4, 5, 2), (2, 3, 4))
-    assert dense_chain(network) == network.layers
+    assert unrolled_chain(network) == network.layers
+
+
+def test_lookup_layers_are_in_a_chain() -> None:
+    first = random_lookup(4, 2, 3, 2)
+    last = random_lookup(2, 3, 4, 2, source="layers.0")
+    network = Network(Input((3,), np.array([0.5])), (first, last), Output("levels"))
+    assert unrolled_chain(network) == (first, last)
 
 
 @pytest.mark.parametrize(
     "use",
-    [
-        dense_chain,
-        Unrolled,
-        count_parts,
-        widest_sum,
-        lambda network: estimate(network, find_device("up5k")),
-        lambda network: build(network, find_board("icebreaker"), Path("unused")),
-    ],
-    ids=["chain", "unrolled", "count", "widest", "estimate", "build"],
+    [unrolled_chain, plan, lambda network: lower(network, TARGETS["asic"])],
+    ids=["chain", "plan", "lower"],
 )
 def test_a_convolution_is_refused(use: Callable[[Network], object]) -> None:
     with pytest.raises(UserError) as refused:
         use(convolutional())
     assert str(refused.value) == (
-        "layers.1 is of kind conv2d: hardware is generated for chains of dense layers so far; "
-        "evaluate this network with `nomul evaluate`."
+        "layers.1 is of kind conv2d: hardware is generated for chains of dense and lookup "
+        "layers so far; evaluate this network with `nomul evaluate`."
     )

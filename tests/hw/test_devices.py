@@ -4,7 +4,14 @@ import re
 
 import pytest
 
-from nomul.hw.devices import DEVICES, find_device, smallest_device
+from nomul.hw.devices import (
+    DEVICES,
+    TECHNOLOGIES,
+    find_device,
+    find_technology,
+    smallest_device,
+)
+from nomul.hw.targets import TARGETS
 from nomul.network import UserError
 
 # Lattice FPGA-DS-02008 and FPGA-DS-02029: logic cells, block RAMs, SPRAMs, DSP blocks.
@@ -58,3 +65,22 @@ def test_the_smallest_device_that_is_large_enough_is_found(
 ) -> None:
     device = smallest_device(logic_cells, block_rams)
     assert (device.name if device else None) == name
+
+
+def test_every_device_and_family_is_a_technology() -> None:
+    assert set(TECHNOLOGIES) == {*DEVICES, "ecp5", "xilinx", "asic"}
+    for name, technology in TECHNOLOGIES.items():
+        assert find_technology(name) is technology
+        assert technology.name == name
+        assert technology.target is TARGETS["ice40" if name in DEVICES else name]
+        assert technology.timing.lut_ns > technology.timing.carry_ns > 0
+        assert technology.timing.register_ns > 0
+
+
+def test_an_unknown_technology_is_refused() -> None:
+    sentence = (
+        "Unknown device 'up5': did you mean 'up5k'? The known ones are asic, ecp5, hx8k, up5k, "
+        "xilinx."
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        find_technology("up5")

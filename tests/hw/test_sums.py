@@ -1,181 +1,95 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from nomul.hw.sums import (
-    TREE_RADIX,
-    Constant,
-    NeuronSum,
-    Term,
-    add_tree,
-    layer_tree_stages,
-    neuron_sums,
-    tree_stages,
-)
+from nomul.hw.graph import Builder
+from nomul.hw.sums import Accumulator, accumulators
+from nomul.hw.targets import TARGETS
+from nomul.hw.terms import layer_terms
 from nomul.network import Dense
-from nomul.sim.golden import evaluate_levels
-from tests.hw.benches import dense, network_of
+from tests.hw.benches import all_or_some_levels, check_nodes, dense, expected_answers, network_of
+from tests.hw.layers import LAYERS
 
-RISING, FALLING, PEAK = [-2, 0, 1, 5], [3, 1, 1, -6], [0, 4, -4, 2]
-ZERO, CONSTANT = [0, 0, 0, 0], [6, 6, 6, 6]
-
-LAYERS = {
-    "every form of column": dense(
-        [RISING, FALLING, PEAK, ZERO, CONSTANT],
-        [[0, 1, 2, 3], [1, 1, 2, 4], [3, 3, 4, 4]],
-        bias=[-1, 0, 7],
-    ),
-    "all products zero": dense([ZERO], [[0, 0], [0, 0]], bias=[4, -4]),
-    "two levels": dense([[1, -1], [-1, 1]], [[0, 1, 0, 1]], bias=[2]),
-    "five levels": dense([[4, 2, 0, -2, -4], [0, 0, 0, 0, 1]], [[0, 1, 1], [0, 0, 0]]),
-    "the widest entries": dense([[-(2**30), 2**30 - 1], [2**30 - 1, -(2**30)]], [[0, 1]]),
-}
+WAYS = [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
 
 
-def with_thresholds(layer: Dense) -> Dense:
-    return Dense(layer.weight_index, layer.product_table, layer.bias, np.array([0], np.int32))
-
-
-def total(operands: tuple[Term | Constant, ...], levels: tuple[int, ...]) -> int:
-    return sum(
-        operand.maximum if isinstance(operand, Constant) else operand.column[levels[operand.source]]
-        for operand in operands
+def sums(
+    layer: Dense, builder: Builder, way: tuple[bool, bool, bool], target: str, *, aligned: bool
+) -> list[Accumulator]:
+    names = [f"neuron_{neuron}" for neuron in range(layer.n_outputs)]
+    grouped, shared, relative = way
+    return accumulators(
+        builder,
+        layer_terms(layer, range(layer.n_outputs), TARGETS[target].table_bits),
+        [builder.input(source, layer.n_levels_in) for source in range(layer.n_inputs)],
+        names,
+        TARGETS[target],
+        grouped=grouped,
+        shared=shared,
+        relative=relative,
+        aligned=aligned,
     )
 
 
-@pytest.mark.parametrize("absorbed", [False, True])
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("target", ["ice40", "xilinx"])
 @pytest.mark.parametrize("case", LAYERS)
-def test_offset_and_operands_make_the_accumulator(case: str, absorbed: bool) -> None:
+def test_offset_and_number_make_the_accumulator(case: str, target: str, aligned: bool) -> None:
     layer = LAYERS[case]
-    sums = neuron_sums(with_thresholds(layer) if absorbed else layer)
-    inputs = list(itertools.product(range(layer.n_levels_in), repeat=layer.n_inputs))
-    expected = evaluate_levels(network_of(layer), np.array(inputs))
-    for levels, accumulators in zip(inputs, expected.tolist(), strict=True):
-        assert accumulators == [
-            part.offset + total(part.positive, levels) - total(part.negative, levels)
-            for part in sums
-        ]
+    levels = all_or_some_levels(layer.n_levels_in, layer.n_inputs, 64)
+    expected = expected_answers(network_of(layer), levels)
+    for way in WAYS:
+        builder = Builder()
+        found = sums(layer, builder, way, target, aligned=aligned)
+        graph = builder.graph([accumulator.number for accumulator in found])
+        check_nodes(graph, levels)
+        offsets = [accumulator.offset for accumulator in found]
+        assert np.array_equal(graph.evaluate(levels) + offsets, expected)
+        assert not aligned or len(set(offsets)) == 1
 
 
-@pytest.mark.parametrize("absorbed", [False, True])
-@pytest.mark.parametrize("case", LAYERS)
-def test_operands_are_from_zero_up_and_vary(case: str, absorbed: bool) -> None:
-    layer = LAYERS[case]
-    for part in neuron_sums(with_thresholds(layer) if absorbed else layer):
-        operands = part.positive + part.negative
-        columns = [operand.column for operand in operands if isinstance(operand, Term)]
-        assert all(min(column) == 0 < max(column) for column in columns)
-        constants = [operand.maximum for operand in operands if isinstance(operand, Constant)]
-        assert len(constants) == 0 if absorbed else len(constants) <= 1
-        assert all(maximum > 0 for maximum in constants)
-        assert absorbed or part.offset == 0
-
-
-def test_zero_and_constant_products_give_no_term() -> None:
-    assert neuron_sums(dense([ZERO], [[0, 0]])) == (NeuronSum((), (), 0),)
-    assert neuron_sums(dense([CONSTANT], [[0, 0]], bias=[-12])) == (NeuronSum((), (), 0),)
-    assert neuron_sums(dense([CONSTANT], [[0, 0]])) == (NeuronSum((Constant(12),), (), 0),)
-
-
-def test_falling_columns_are_subtracted() -> None:
-    sums = neuron_sums(dense([[3, 1, 1, -6]], [[0]], bias=[1]))
-    assert sums == (NeuronSum((Constant(4),), (Term(0, (0, 2, 2, 9)),), 0),)
-
-
-def test_a_constant_joins_the_tree_of_its_sign() -> None:
-    column = [0, 1]
-    term = Term(0, (0, 1))
-    assert neuron_sums(dense([column], [[0]], bias=[-3])) == (
-        NeuronSum((term,), (Constant(3),), 0),
+@pytest.mark.parametrize("way", WAYS)
+def test_no_neurons_have_no_sums(way: tuple[bool, bool, bool]) -> None:
+    terms = layer_terms(LAYERS["two levels"], [], 4)
+    grouped, shared, relative = way
+    found = accumulators(
+        Builder(),
+        terms,
+        [],
+        [],
+        TARGETS["ice40"],
+        grouped=grouped,
+        shared=shared,
+        relative=relative,
+        aligned=True,
     )
-    assert neuron_sums(with_thresholds(dense([column], [[0]], bias=[-3]))) == (
-        NeuronSum((term,), (), -3),
-    )
+    assert found == []
 
 
-@pytest.mark.parametrize(
-    ("column", "shift", "is_wire"),
-    [
-        ((0, 1), 0, True),
-        ((0, 1, 2, 3), 0, True),
-        ((0, 8, 16), 3, True),
-        ((0, 3), 0, False),
-        ((0, 6, 12), 1, False),
-        ((2, 0), 1, False),
-        ((0, 4, 4, 12), 2, False),
-        ((0, 2**31), 31, True),
-    ],
-)
-def test_a_column_that_is_the_shifted_level_is_a_wire(
-    column: tuple[int, ...], shift: int, is_wire: bool
-) -> None:
-    term = Term(0, column)
-    assert (term.shift, term.is_wire, term.maximum) == (shift, is_wire, max(column))
+@pytest.mark.parametrize("way", WAYS)
+def test_a_sum_needs_no_more_bits_than_its_range(way: tuple[bool, bool, bool]) -> None:
+    """Numbers count from 0, so each sum is as wide as the span of its accumulator, or a bit more.
+
+    The bit more is what a complement leaves unused.
+    """
+    for case, layer in LAYERS.items():
+        builder = Builder()
+        found = sums(layer, builder, way, "ice40", aligned=False)
+        table = layer.product_table.astype(np.int64)
+        spans = (table.max(axis=0) - table.min(axis=0))[layer.weight_index].sum(axis=1)
+        for accumulator, span in zip(found, spans.tolist(), strict=True):
+            extra = layer.n_inputs.bit_length()
+            assert builder.width(accumulator.number) <= span.bit_length() + extra, case
 
 
-@dataclass(frozen=True)
-class Node:
-    """An operand that remembers how it came about."""
-
-    maximum: int
-    leaves: tuple[int, ...]
-    n_registers: int = 0
-    n_adders: int = 0  # in a row since the last register
-
-
-def add(a: Node, b: Node) -> Node:
-    assert a.n_registers == b.n_registers, "samples do not overtake each other"
-    n_adders = 1 + max(a.n_adders, b.n_adders)
-    assert 2**n_adders <= TREE_RADIX
-    return Node(a.maximum + b.maximum, a.leaves + b.leaves, a.n_registers, n_adders)
-
-
-def register(node: Node) -> Node:
-    return Node(node.maximum, node.leaves, node.n_registers + 1)
-
-
-@pytest.mark.parametrize("n_spare", range(4))
-def test_a_tree_adds_every_operand_once_in_its_stages(n_spare: int) -> None:
-    for n_operands in [*range(1, 300), 1023, 1024, 1025]:
-        n_stages = max(1, tree_stages(n_operands)) + n_spare
-        maxima = [1 + number * 37 % 11 for number in range(n_operands)]
-        leaves = [Node(maximum, (number,)) for number, maximum in enumerate(maxima)]
-        root = add_tree(leaves, n_stages, add, register)
-        assert root is not None
-        assert Counter(root.leaves) == Counter(range(n_operands))
-        assert root.maximum == sum(maxima)
-        assert root.n_registers == n_stages - 1
-
-
-def test_small_operands_meet_first() -> None:
-    leaves = [Node(maximum, (maximum,)) for maximum in (8, 1, 9, 2)]
-    pairs: list[tuple[int, ...]] = []
-
-    def note(a: Node, b: Node) -> Node:
-        pairs.append((a.maximum, b.maximum))
-        return add(a, b)
-
-    add_tree(leaves, 1, note, register)
-    assert pairs == [(1, 2), (8, 9), (3, 17)]
-
-
-def test_a_tree_of_nothing_is_nothing() -> None:
-    assert add_tree([], 3, add, register) is None
-
-
-@pytest.mark.parametrize(
-    ("n_operands", "n_stages"), [(0, 0), (1, 0), (2, 1), (4, 1), (5, 2), (16, 2), (17, 3), (257, 5)]
-)
-def test_each_stage_adds_four_to_one(n_operands: int, n_stages: int) -> None:
-    assert tree_stages(n_operands) == n_stages
-
-
-def test_a_layer_has_the_stages_of_its_largest_tree() -> None:
-    rising, falling = (Term(0, (0, 1)),), (Term(0, (0, 1)),) * 5
-    assert layer_tree_stages([NeuronSum((), (), 0)]) == 1
-    assert layer_tree_stages([NeuronSum(rising, (), 0), NeuronSum(rising, falling, 0)]) == 2
+def test_bits_of_equal_weight_are_counted_for_any_signs() -> None:
+    for signs in itertools.product((0, 1), repeat=7):
+        layer = dense([[0, 1], [0, -1]], [list(signs)])
+        levels = all_or_some_levels(2, 7, 128)
+        builder = Builder()
+        (found,) = sums(layer, builder, WAYS[1], "ice40", aligned=False)
+        values = builder.graph([found.number]).evaluate(levels)[:, 0] + found.offset
+        assert np.array_equal(values, np.where(signs, -levels, levels).sum(axis=1))

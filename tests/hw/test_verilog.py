@@ -10,6 +10,7 @@ import pytest
 
 from nomul.hw import verilog
 from nomul.hw.netlist import multiplier_cells, read_netlist
+from nomul.hw.plan import plan
 from nomul.hw.tools import run_tool
 from nomul.hw.unrolled import Unrolled
 from nomul.hw.verilog import emit
@@ -17,7 +18,7 @@ from nomul.network import CheckFailed, Dense, Input, Network, Output, UserError
 from nomul.network.model import OutputKind
 from nomul.sim.runner import Simulator, available_simulators, simulate
 from tests.hw.benches import all_or_some_levels, dense, elaborated, network_of
-from tests.networks import random_network
+from tests.networks import random_lookup, random_network
 
 
 def parse(text: str, folder: Path, top: str) -> dict[str, Any]:
@@ -41,7 +42,7 @@ PORTS: dict[str, tuple[Network, int, int]] = {
 @pytest.mark.parametrize("case", PORTS)
 def test_the_top_module_has_its_ports_in_order(case: str, tmp_path: Path) -> None:
     network, width_in, width_out = PORTS[case]
-    text = emit(Unrolled(network), "my_Core2")
+    text = emit(Unrolled(plan(network, n_stages=1)), "my_Core2")
     design = parse(text, tmp_path, "my_Core2")
     ports = design["modules"]["my_Core2"]["ports"]
     assert {name: (port["direction"], len(port["bits"])) for name, port in ports.items()} == {
@@ -60,23 +61,70 @@ def test_the_top_module_has_its_ports_in_order(case: str, tmp_path: Path) -> Non
     assert {ports for _, ports in headers} == {order}
 
 
-def test_each_layer_is_a_module_of_its_own_and_described(tmp_path: Path) -> None:
-    text = emit(Unrolled(random_network((3, 2, 2), (4, 3))), "tiny")
-    names = {"tiny", "tiny_layer_0", "tiny_layer_1", "tiny_arg_max"}
-    assert set(parse(text, tmp_path, "tiny")["modules"]) == names
-    described = dict(re.findall(r"^// (.*)\nmodule (\w+)", text, re.MULTILINE))
-    assert described == {
-        "Latency 6 cycles, initiation interval 1 cycle.": "tiny",
-        "layer_0: dense, 3 inputs of 4 levels to 2 neurons of 3 levels; 5 products": "tiny_layer_0",
-        "layer_1: dense, 2 inputs of 3 levels to 2 neurons of accumulators of 5 bits; 3 products": (
-            "tiny_layer_1"
-        ),
-        "arg_max: the index of the greatest of 2 accumulators": "tiny_arg_max",
-    }
+def test_each_layer_is_described(tmp_path: Path) -> None:
+    methods = {"layers.0": "lookup", "layers.1": "plain"}
+    network = random_network((3, 2, 2), (4, 3))
+    text = emit(Unrolled(plan(network, n_stages=2, methods=methods)), "tiny")
+    assert set(parse(text, tmp_path, "tiny")["modules"]) == {"tiny"}
+    assert re.findall(r"^// (layers.*)$", text, re.MULTILINE) == [
+        "layers.0: dense, 3 inputs of 4 levels to 2 neurons of 3 levels, 5 products; lowered as "
+        "'lookup'.",
+        "layers.1: dense, 2 inputs of 3 levels to 2 neurons of accumulators, 3 products; lowered "
+        "as 'plain'.",
+    ]
+    assert "// Latency 2 cycles, initiation interval 1 cycle.\n" in text
+
+
+def test_a_lookup_layer_is_described() -> None:
+    network = Network(Input((3,), np.array([0.5])), (random_lookup(4, 2, 3, 5),), Output("levels"))
+    line = "// layers.0: lookup, 4 neurons, tables of 2 level bits; lowered as 'lookup'.\n"
+    assert line in emit(Unrolled(plan(network)))
+
+
+@pytest.mark.parametrize("n_stages", [0, 1, 3])
+@pytest.mark.parametrize("method", ["plain", "grouped", "shared"])
+def test_signals_have_readable_names(method: str, n_stages: int) -> None:
+    """Names that came twice would be told apart by a $ and a number."""
+    methods = {"layers.0": method, "layers.1": method}
+    network = random_network((6, 4, 3), (5, 4))
+    text = emit(Unrolled(plan(network, n_stages=n_stages, methods=methods)))
+    names = re.findall(r"^ *(?:wire|reg|input|output) (?:\[.*?\] )?(\S+?)[ ;]", text, re.MULTILINE)
+    assert any(name.startswith("layer_0_neuron_") for name in names)
+    assert [name for name in names if not re.fullmatch(r"\w+", name)] == []
+
+
+def n_register_bits(text: str, folder: Path) -> int:
+    module = parse(text, folder, "top")["modules"]["top"]
+    cells = [cell for cell in module["cells"].values() if "dff" in cell["type"]]
+    return sum(len(cell["connections"]["Q"]) for cell in cells)
+
+
+@pytest.mark.parametrize("output", ["class", "accumulators"])
+def test_no_pipeline_has_no_register_and_no_clock(output: OutputKind, tmp_path: Path) -> None:
+    network = random_network((3, 4, 2), (4, 3), output=output)
+    text = emit(Unrolled(plan(network, n_stages=0)))
+    assert n_register_bits(text, tmp_path) == 0
+    assert re.search(r"\b(clk|rst|posedge)\b", text.partition("module top(")[2]) is None
+    for line in (
+        "// Nothing is held: a transfer happens at your clock with valid and ready set.",
+        "// Latency 0 cycles, initiation interval 1 cycle.",
+    ):
+        assert text.count(f"{line}\n") == 1
+
+
+def test_registers_are_those_that_the_schedule_counts(tmp_path: Path) -> None:
+    network = random_network((3, 4, 2), (4, 3), output="accumulators")
+    for n_stages in (1, 2, 3):
+        found = plan(network, n_stages=n_stages)
+        held = found.schedule.held_stages(found.graph)
+        n_bits = sum(n * found.graph.width(number) for number, n in enumerate(held))
+        bits = n_register_bits(emit(Unrolled(found)), tmp_path)
+        # And a valid bit for each stage; bits that nothing reads are left out.
+        assert n_stages < bits <= n_bits + n_stages
 
 
 def test_the_top_module_says_what_its_streams_carry() -> None:
-    text = emit(Unrolled(random_network((3, 2, 2), (4, 3))), "tiny")
+    text = emit(Unrolled(plan(random_network((3, 2, 2), (4, 3)))), "tiny")
     for line in (
         "// A network of 3 - 2 - 2 neurons without a multiplier, one sample per clock cycle.",
         "// i__payload: 3 levels of 2 bits, 0 to 3, the first in the least significant bits.",
@@ -88,15 +136,15 @@ def test_the_top_module_says_what_its_streams_carry() -> None:
 
 def test_the_text_follows_from_the_network_alone() -> None:
     network = random_network((4, 3, 3), (3, 5))
-    text = emit(Unrolled(network))
-    assert text == emit(Unrolled(network))
+    text = emit(Unrolled(plan(network)))
+    assert text == emit(Unrolled(plan(network)))
     assert "(* src" not in text
     assert re.search(r"/[a-z]+/", text) is None, "no path of a machine"
 
 
 def test_no_multiplier_is_in_it(tmp_path: Path) -> None:
-    network = random_network((5, 4, 3), (16, 9), magnitude=1000)
-    text = emit(Unrolled(network))
+    network = random_network((5, 4, 3), (16, 9), magnitude=1000, factored=True)
+    text = emit(Unrolled(plan(network, methods={"layers.0": "plain"})))
     parse(text, tmp_path, "top")
     cells = read_netlist(tmp_path / "design.json")
     assert cells["$add"] + cells["$sub"] > 0
@@ -104,11 +152,11 @@ def test_no_multiplier_is_in_it(tmp_path: Path) -> None:
 
 
 def test_a_multiplication_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    emitted = emit(Unrolled(random_network((1, 1), (2,))))
+    emitted = emit(Unrolled(plan(random_network((1, 1), (2,)))))
     product = emitted.replace("endmodule", "  wire [3:0] p = i__payload * 3;\nendmodule", 1)
-    monkeypatch.setattr(verilog, "_name_streams", lambda *_: product)
+    monkeypatch.setattr(verilog, "_convert", lambda *_: product)
     with pytest.raises(CheckFailed) as caught:
-        emit(Unrolled(random_network((1, 1), (2,))))
+        emit(elaborated(Unrolled(plan(random_network((1, 1), (2,))))))
     assert str(caught.value) == (
         "The Verilog holds a multiplication: wire [3:0] p = i__payload * 3;."
     )
@@ -117,7 +165,7 @@ def test_a_multiplication_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("name", ["", "1st", "a-b", "a b", "a.b", "top\n", "tòp", "\\top"])
 def test_a_name_that_is_no_identifier_is_refused(name: str) -> None:
     with pytest.raises(UserError) as caught:
-        emit(elaborated(Unrolled(random_network((1, 1), (2,)))), name)
+        emit(elaborated(Unrolled(plan(random_network((1, 1), (2,))))), name)
     assert str(caught.value) == (
         f"{name!r} cannot be a module's name: use letters, digits and _, and no digit first."
     )
@@ -125,13 +173,13 @@ def test_a_name_that_is_no_identifier_is_refused(name: str) -> None:
 
 def test_a_word_of_the_language_is_refused() -> None:
     with pytest.raises(UserError) as caught:
-        emit(Unrolled(random_network((1, 1), (2,))), "module")
+        emit(Unrolled(plan(random_network((1, 1), (2,)))), "module")
     assert str(caught.value) == "'module' is a word of the Verilog language: choose another name."
 
 
-@pytest.mark.parametrize("name", ["_", "layer_0", "clk", "top_layer_0", "A1_b"])
+@pytest.mark.parametrize("name", ["_", "layer_0_neuron_0", "clk", "input_0", "A1_b"])
 def test_any_identifier_may_be_the_name(name: str, tmp_path: Path) -> None:
-    text = emit(Unrolled(random_network((2, 2), (3,))), name)
+    text = emit(Unrolled(plan(random_network((2, 2), (3,)))), name)
     assert name in parse(text, tmp_path, name)["modules"]
 
 
@@ -171,8 +219,10 @@ MORE_NETWORKS = {
 }
 
 
-def check(network: Network, folder: Path, simulator: Simulator) -> None:
-    hardware = Unrolled(network)
+def check(
+    network: Network, folder: Path, simulator: Simulator, n_stages: int | None = None
+) -> None:
+    hardware = Unrolled(plan(network, n_stages=n_stages))
     found = simulate(
         network,
         all_or_some_levels(network.input.n_levels, network.n_inputs, 200),
@@ -189,6 +239,10 @@ def check(network: Network, folder: Path, simulator: Simulator) -> None:
 @pytest.mark.parametrize("case", NETWORKS)
 def test_the_verilog_is_the_golden_model(case: str, tmp_path: Path) -> None:
     check(NETWORKS[case], tmp_path, "verilator")
+
+
+def test_verilog_without_a_register_is_the_golden_model(tmp_path: Path) -> None:
+    check(random_network((4, 3, 3), (4, 3)), tmp_path, "verilator", 0)
 
 
 @pytest.mark.slow
@@ -215,7 +269,7 @@ def test_another_simulator_agrees(case: str, tmp_path: Path) -> None:
 def test_the_header_gives_the_input_thresholds_to_the_bit() -> None:
     layer = random_network((1, 1), (3,)).layers[0]
     thresholds = np.array([1 / 3, 16 / 7])
-    text = emit(Unrolled(Network(Input((1,), thresholds), (layer,))))
+    text = emit(Unrolled(plan(Network(Input((1,), thresholds), (layer,)))))
     (line,) = re.findall(r"^// A level is how many of these .*: (.*)\.$", text, re.MULTILINE)
     assert [float(value) for value in line.split(", ")] == thresholds.tolist()
 
@@ -223,7 +277,7 @@ def test_the_header_gives_the_input_thresholds_to_the_bit() -> None:
 def test_the_header_says_what_the_bits_of_a_thermometer_are() -> None:
     layer = random_network((2, 1), (2,)).layers[0]
     source = Input((1,), np.array([0.5, 16 / 7]), "thermometer")
-    header = emit(Unrolled(Network(source, (layer,)))).partition("module top(")[0]
+    header = emit(Unrolled(plan(Network(source, (layer,))))).partition("module top(")[0]
     assert "// i__payload: 2 levels of 1 bits, 0 to 1, the first in the least" in header
     assert (
         "// A feature is a bit for each of these thresholds, 1 if it is reached: "

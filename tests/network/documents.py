@@ -17,6 +17,7 @@ from nomul.network import (
     Dense,
     Input,
     InvalidNetwork,
+    Layer,
     MaxPool2d,
     Network,
     Output,
@@ -24,7 +25,7 @@ from nomul.network import (
 from nomul.network.document import Document
 from nomul.network.model import OutputKind
 from nomul.network.rules import RULES, check
-from tests.networks import random_network, random_tables
+from tests.networks import random_lookup, random_network, random_tables
 
 __all__ = [
     "Case",
@@ -34,6 +35,7 @@ __all__ = [
     "drop",
     "example",
     "graph_example",
+    "lookup_example",
     "put",
     "put_values",
     "set_entry",
@@ -57,7 +59,7 @@ def example(output: OutputKind = "class", *, factored: bool = True) -> Document:
 
 
 def graph_example() -> Document:
-    """Return a valid document with a layer of every kind, which may be changed.
+    """Return a valid document with a layer of every kind but lookup, which may be changed.
 
     Of input bits (4, 5, 5), layers 0 and 1 make (4, 5, 5), which 2 adds and 3 pools to (4, 3, 3);
     4 spreads these to (2, 6, 6); 5 is dense, 3 neurons.
@@ -88,6 +90,22 @@ def graph_example() -> Document:
             Output("accumulators"),
         ).document()
     )
+
+
+def lookup_example(output: OutputKind = "levels") -> Document:
+    """Return a valid document that may be changed: two lookup layers, and a dense one for a class.
+
+    The input is 5 features of 3 levels, which are 10 bits; layer 0 has 4 neurons of 3 address bits
+    and 4 levels, which are 8 bits; layer 1 has 6 neurons of 2 address bits and 5 levels.
+    """
+    layers: list[Layer] = [
+        random_lookup(4, 3, 10, 4),
+        random_lookup(6, 2, 8, 5, source="layers.0"),
+    ]
+    if output != "levels":
+        layers.append(Dense(**random_tables((3, 6), 3, 5, None), source="layers.1"))
+    source = Input((5,), np.array([0.0, 1.0]))
+    return changed(Network(source, tuple(layers), Output(output)).document())
 
 
 def changed(document: Document, *changes: Change) -> Document:

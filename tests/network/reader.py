@@ -53,19 +53,29 @@ def answer(description: Description, tensors: Tensors, levels: list[int]) -> int
         case _:
             seen = (math.prod(shape), 1, 1)
     grids: dict[str, Grid] = {"input": dict(zip(_places(seen), levels, strict=True))}
+    counts = {"input": 1 + tensors["input.thresholds"].shape[-1]}
+    if description["input"].get("encoding") == "thermometer":
+        counts["input"] = 2
     for number, entry in enumerate(description["layers"]):
         name = f"layers.{number}"
         own = {
             tensor: tensors[f"{name}.{tensor}"]
-            for tensor in ("weight_index", "product_table", "bias", "thresholds")
+            for tensor in _TENSORS
             if f"{name}.{tensor}" in tensors
         }
         names = entry["inputs"] if entry["kind"] == "add" else [entry["input"]]
-        grid = _KINDS[entry["kind"]](entry, own, *(grids[source] for source in names))
+        if entry["kind"] == "lookup":
+            grid = _lookup(own, grids[names[0]], counts[names[0]])
+            counts[name] = entry["levels"]
+        else:
+            grid = _KINDS[entry["kind"]](entry, own, *(grids[source] for source in names))
+        if entry["kind"] == "max_pool2d":
+            counts[name] = counts[names[0]]
         if "bias" in own:
             grid = {at: total + int(own["bias"][at[0]]) for at, total in grid.items()}
         if "thresholds" in own:
             n_channels = len(own["bias"])
+            counts[name] = 1 + own["thresholds"].shape[-1]
             thresholds = np.broadcast_to(
                 own["thresholds"], (n_channels, own["thresholds"].shape[-1])
             ).tolist()
@@ -153,6 +163,18 @@ def _max_pool(entry: Description, _: Tensors, source: Grid) -> Grid:
     return grid
 
 
+def _lookup(own: Tensors, source: Grid, n_levels: int) -> Grid:
+    width = math.ceil(math.log2(n_levels))
+    bits = "".join(format(level, f"0{width}b")[::-1] for level in source.values())
+    assert len(bits) == width * len(source)
+    return {
+        (o, 0, 0): int(table[int("".join(bits[b] for b in reversed(places)), 2)])
+        for o, (places, table) in enumerate(
+            zip(own["address_bit"].tolist(), own["level_table"], strict=True)
+        )
+    }
+
+
 def _add(_entry: Description, _own: Tensors, *sources: Grid) -> Grid:
     return {at: sum(source[at] for source in sources) for at in sources[0]}
 
@@ -164,6 +186,14 @@ def _n_windows(entry: Description, sizes: list[int], window: list[int]) -> list[
     ]
 
 
+_TENSORS = (
+    "weight_index",
+    "product_table",
+    "bias",
+    "thresholds",
+    "address_bit",
+    "level_table",
+)
 _KINDS: dict[str, Callable[..., Grid]] = {
     "dense": _dense,
     "conv2d": _conv,

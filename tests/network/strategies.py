@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,7 +22,7 @@ from nomul.network import (
     Output,
 )
 from nomul.network.model import Encoding, OutputKind
-from tests.networks import random_network, random_tables
+from tests.networks import random_lookup, random_network, random_tables
 
 __all__ = ["graphs", "networks"]
 
@@ -71,7 +72,8 @@ def graphs(draw: st.DrawFn, max_stages: int = 3, max_size: int = 5) -> Network:
     for stage in range(n_stages):
         is_last = stage == n_stages - 1
         n_levels = None if is_last and output != "levels" else draw(st.integers(2, 5))
-        kinds = ["dense", "conv", "transposed", "residual"] + ["pool"] * (n_levels is not None)
+        kinds = ["dense", "conv", "transposed", "residual"]
+        kinds += ["pool", "lookup"] * (n_levels is not None)
         made, shape, gives = draw(
             _stages(draw(st.sampled_from(kinds)), shape, n_levels_in, n_levels, name, len(layers))
         )
@@ -129,6 +131,18 @@ def _stages(
         n_out = draw(st.integers(1, 4))
         made = Dense(**tables((n_out, n_channels * height * width), n_out, n_levels), source=source)
         return [made], (n_out, 1, 1), n_levels
+    if kind == "lookup":
+        assert n_levels is not None, "a lookup layer gives levels"
+        n_out = draw(st.integers(1, 6))
+        lookup = random_lookup(
+            n_out,
+            draw(st.integers(1, 5)),
+            n_channels * height * width * math.ceil(math.log2(n_levels_in)),
+            n_levels,
+            seed=draw(st.integers(0, 99)),
+            source=source,
+        )
+        return [lookup], (n_out, 1, 1), n_levels
     if kind == "residual":
         kernel, padding = draw(st.sampled_from((((1, 1), (0, 0)), ((3, 1), (1, 0)))))
         main = Conv2d(

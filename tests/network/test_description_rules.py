@@ -19,6 +19,7 @@ from tests.network.documents import (
     drop,
     example,
     graph_example,
+    lookup_example,
     put,
     set_entry,
     set_input,
@@ -94,7 +95,7 @@ CASES: list[Case] = [
         "_layers_are_known",
         set_layer(0, {"kind": "dens", "input": "input"}),
         "layers.0: Unknown layer kind 'dens': did you mean 'dense'? The known ones are add, "
-        "conv2d, conv_transpose2d, dense, max_pool2d.",
+        "conv2d, conv_transpose2d, dense, lookup, max_pool2d.",
     ),
     (
         "_layers_are_known",
@@ -341,6 +342,47 @@ GRAPH_CASES: list[Case] = [
 ]
 
 
+def levels_range(found: str) -> str:
+    return f"layers.1.levels must be an integer from 2 to 256, not {found}."
+
+
+# Of lookup_example("class").
+LOOKUP_CASES: list[Case] = [
+    (
+        "_layers_are_known",
+        set_layer(0, {"kind": "lookup", "input": "input"}),
+        "layers.0 must have the keys kind, input and levels, not ['input', 'kind'].",
+    ),
+    *(
+        ("_geometry_is_whole_numbers", set_entry(1, levels=found), levels_range(repr(found)))
+        for found in (1, 0, 257, 2**24, 4.0, True, "4", [4], [4, 4], None)
+    ),
+    (
+        "_tensors_are_those_described",
+        drop("layers.0.level_table"),
+        "The tensor layers.0.level_table is missing.",
+    ),
+    (
+        "_tensors_are_those_described",
+        put("layers.0.thresholds", (1,)),
+        "Unknown tensor 'layers.0.thresholds': did you mean 'layers.2.thresholds'? The known ones "
+        "are input.thresholds, layers.0.address_bit, layers.0.level_table, layers.1.address_bit, "
+        "layers.1.level_table, layers.2.bias, layers.2.centre, layers.2.level_value, "
+        "layers.2.product_table, layers.2.thresholds, layers.2.weight_index.",
+    ),
+    (
+        "_tensors_have_their_dtype",
+        put("layers.0.address_bit", (4, 3), np.int64),
+        "layers.0.address_bit must be int32, not int64.",
+    ),
+    (
+        "_tensors_have_their_dtype",
+        put("layers.0.level_table", (4, 8), np.int32),
+        "layers.0.level_table must be uint8, not int32.",
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("rule", "change", "sentence"),
     [pytest.param(*case, id=f"{number}{case[0]}") for number, case in enumerate(CASES)],
@@ -357,6 +399,52 @@ def test_a_rule_of_graphs_refuses_with_its_sentence(
     rule: str, change: Change, sentence: str
 ) -> None:
     assert_refused(changed(graph_example(), change), rule, sentence)
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "sentence"),
+    [pytest.param(*case, id=f"{number}{case[0]}") for number, case in enumerate(LOOKUP_CASES)],
+)
+def test_a_rule_of_lookup_layers_refuses_with_its_sentence(
+    rule: str, change: Change, sentence: str
+) -> None:
+    assert_refused(changed(lookup_example("class"), change), rule, sentence)
+
+
+@pytest.mark.parametrize("kind", ["class", "accumulators"])
+def test_a_lookup_layer_has_no_accumulators_for_the_output(kind: str) -> None:
+    entries: dict[str, Any] = {"scale": 1.0, "offset": 0.0} if kind == "accumulators" else {}
+    assert_refused(
+        changed(lookup_example(), set_output(kind=kind, **entries)),
+        "_accumulators_leave_where_they_are_taken",
+        "layers.1 gives levels, and has no accumulators: the output is made of accumulators.",
+    )
+
+
+def test_a_lookup_layer_has_no_accumulators_to_add() -> None:
+    added = set_layer(2, {"kind": "add", "inputs": ["layers.1", "layers.1"]})
+    names = ("weight_index", "product_table")
+    drops = [drop(f"layers.2.{name}") for name in names]
+    assert_refused(
+        changed(lookup_example("class"), added, *drops),
+        "_accumulators_leave_where_they_are_taken",
+        "layers.1 gives levels, and has no accumulators: layers.2 adds accumulators.",
+    )
+
+
+def test_accumulators_do_not_feed_a_lookup_layer() -> None:
+    entry = {"kind": "lookup", "input": "layers.2", "levels": 2}
+    assert_refused(
+        changed(
+            lookup_example("class"),
+            lambda description, _: description["layers"].append(entry),
+            put("layers.3.address_bit", (1, 1)),
+            put("layers.3.level_table", (1, 2), np.uint8),
+            set_output(kind="levels"),
+        ),
+        "_levels_leave_where_levels_are_taken",
+        "layers.2.thresholds is missing: layers.3 takes levels from it.",
+    )
 
 
 def test_every_rule_has_an_example() -> None:

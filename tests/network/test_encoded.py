@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import struct
@@ -17,13 +18,24 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load, save
 
-from nomul.network import Dense, Input, InvalidNetwork, Network, Output, UserError, memory_account
+from nomul.network import (
+    Dense,
+    Input,
+    InvalidNetwork,
+    Lookup,
+    Network,
+    Output,
+    UserError,
+    memory_account,
+)
 from nomul.network import encoded as module
 from nomul.network.encoded import encoded_size, read_encoded, write_encoded
-from tests.network.strategies import networks
+from nomul.network.model import OutputKind
+from tests.network.documents import lookup_example
+from tests.network.strategies import graphs, networks
 from tests.network.test_coding import plain_decode
 from tests.network.test_memory import residual_network
-from tests.networks import random_network
+from tests.networks import random_lookup, random_network
 
 
 def saved(network: Network, path: Path) -> Path:
@@ -73,9 +85,12 @@ def read_plainly(path: Path) -> dict[str, list[Any]]:
             own, rest = rest[:n_bytes], rest[n_bytes:]
             models[name] = shares(own)
             continue
-        size, n = {"int32": 4, "float64": 8}[dtype], math.prod(shapes[name])
+        size, n = {"int32": 4, "float64": 8, "uint8": 1}[dtype], math.prod(shapes[name])
         own, rest = rest[: size * n], rest[size * n :]
         entries = [own[place::n] for place in range(n)]
+        if dtype == "uint8":
+            tensors[name] = [int.from_bytes(entry) for entry in entries]
+            continue
         if dtype == "float64":
             tensors[name] = [struct.unpack("<d", entry)[0] for entry in entries]
             continue
@@ -112,13 +127,31 @@ def check_round_trip(network: Network) -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(network=networks())
+@given(network=networks() | graphs())
 def test_a_network_comes_back_as_it_was_from_two_readers(network: Network) -> None:
     check_round_trip(network)
 
 
 def test_a_graph_of_every_kind_comes_back_as_it_was() -> None:
     check_round_trip(residual_network())
+
+
+@pytest.mark.parametrize("output", ["class", "levels"])
+def test_lookup_layers_come_back_as_they_were(output: OutputKind) -> None:
+    check_round_trip(Network.from_document(lookup_example(output)))
+
+
+def test_a_table_that_lookup_layers_share_is_stored_once() -> None:
+    """Random tables of 6,000 entries of a byte: the second one would be 6,000 bytes."""
+    one, other = (random_lookup(6, 10, 4, 256, seed=seed) for seed in (0, 1))
+
+    def size(second: Lookup) -> int:
+        chained = dataclasses.replace(second, source="layers.0")
+        network = Network(Input((4,), np.array([0.5])), (one, chained), Output("levels"))
+        check_round_trip(network)
+        return encoded_size(network)
+
+    assert size(other) - size(one) > 5_500
 
 
 def test_extreme_entries_come_back_as_they_were() -> None:
@@ -441,6 +474,27 @@ def test_weight_indices_are_never_those_of_another_layer(
         write(path, small_bytes, listed={"layers.1.weight_index": entry})
         reason = "its list of tensors has no dtype and shape for 'layers.1.weight_index'"
         assert refusal(path) == altered(path, reason)
+
+
+@pytest.mark.parametrize("name", ["layers.1.bias", "layers.1.thresholds", "layers.9.level_table"])
+def test_no_tensor_is_that_of_the_weight_indices(
+    small_bytes: bytes, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "file"
+    listed = {"layers.0.weight_index": None, name: None}
+    write(path, small_bytes, listed=listed)
+    entry = {"layers.0.weight_index": ["uint8", [4, 3]], name: "layers.0.weight_index"}
+    write(path, path.read_bytes(), listed=entry)
+    reason = f"its list of tensors has no dtype and shape for {name!r}"
+    assert refusal(path) == altered(path, reason)
+
+
+@pytest.mark.parametrize("entry", [["int32", [4, 8]], ["uint16", [4, 8]], "layers.0.bias"], ids=str)
+def test_a_level_table_is_of_bytes(small_bytes: bytes, tmp_path: Path, entry: object) -> None:
+    path = tmp_path / "file"
+    write(path, small_bytes, listed={"layers.1.level_table": entry})
+    reason = "its list of tensors has no dtype and shape for 'layers.1.level_table'"
+    assert refusal(path) == altered(path, reason)
 
 
 def test_a_model_in_which_nothing_occurs_is_refused(small_bytes: bytes, tmp_path: Path) -> None:

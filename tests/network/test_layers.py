@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nomul.network import Add, Conv2d, ConvTranspose2d, Dense, Layer, MaxPool2d
+from nomul.network import Add, Conv2d, ConvTranspose2d, Dense, Layer, Lookup, MaxPool2d
 from nomul.network.layers import LAYER_KINDS, layer_from_entry, layer_name
-from tests.networks import dense_layers, random_network, random_tables
+from tests.networks import dense_layers, random_lookup, random_network, random_tables
 
 BIAS = np.array([1, 2], np.int32)
 
@@ -46,6 +46,10 @@ ENTRIES: list[tuple[Layer, dict[str, Any]]] = [
             "stride": [1, 2],
             "padding": [0, 0],
         },
+    ),
+    (
+        random_lookup(3, 2, 7, 5, source="layers.2"),
+        {"kind": "lookup", "input": "layers.2", "levels": 5},
     ),
     (
         Add(BIAS, sources=("layers.0", "layers.1")),
@@ -88,6 +92,25 @@ def test_a_tensor_cannot_be_written(name: str) -> None:
     layer = random_network((2, 2, 2), (3, 3), factored=True).layers[0]
     with pytest.raises(ValueError, match="read-only"):
         getattr(layer, name)[...] = 0
+
+
+def test_the_tables_of_a_lookup_layer_cannot_be_written() -> None:
+    layer = random_lookup(2, 3, 4, 2)
+    for tensor in (layer.address_bit, layer.level_table):
+        with pytest.raises(ValueError, match="read-only"):
+            tensor[...] = 0
+
+
+def test_sizes_of_a_lookup_layer_are_those_of_its_tables() -> None:
+    layer = random_lookup(5, 3, 7, 4)
+    assert (layer.n_channels, layer.n_outputs, layer.n_address_bits, layer.n_levels) == (5, 5, 3, 4)
+    assert layer.sources == ("input",)
+
+
+def test_levels_of_numpy_integers_become_pythons() -> None:
+    made = random_lookup(1, 1, 1, 2)
+    layer = Lookup(made.address_bit, made.level_table, np.int64(2))  # type: ignore[arg-type]
+    assert type(layer.levels) is int
 
 
 def test_geometry_of_numpy_integers_becomes_pythons() -> None:

@@ -15,6 +15,7 @@ from nomul.network import (
     Conv2d,
     Dense,
     Input,
+    Lookup,
     MaxPool2d,
     MemoryAccount,
     Network,
@@ -222,6 +223,59 @@ def test_each_layer_has_its_own_entropy() -> None:
 def test_counts_of_more_indices_than_fit_a_chunk_are_those_of_unique() -> None:
     index = np.random.default_rng(0).integers(0, 7, (3, 500_000)).astype(np.uint8)
     assert index_counts(index, 9).tolist() == [*np.unique(index, return_counts=True)[1], 0, 0]
+
+
+def lookup_network() -> Network:
+    """Two lookup layers of 4 and 2 levels, then two neurons of 3 centres."""
+    layers = (
+        Lookup(  # 5 features of 3 levels: 10 bits, numbered by 4
+            np.zeros((3, 2), np.int32), np.full((3, 4), 3, np.uint8), 4
+        ),
+        Lookup(  # 3 levels of 4: 6 bits, numbered by 3
+            np.zeros((7, 3), np.int32), np.ones((7, 8), np.uint8), 2, "layers.0"
+        ),
+        Dense(
+            np.zeros((2, 7), np.uint8),
+            np.zeros((2, 3), np.int32),
+            np.zeros(2, np.int32),
+            source="layers.1",
+        ),
+    )
+    return Network(Input((5,), np.array([0.5, 1.5])), layers)
+
+
+def test_lookup_layers_are_counted_by_their_tables_and_connections() -> None:
+    account = memory_account(lookup_network())
+    assert account == MemoryAccount(
+        weight_indices=2 * 7 * 2,
+        product_tables=0,
+        biases=0,
+        thresholds=0,
+        input_thresholds=2 * 64,
+        index_entropy=0.0,
+        paper_entries=3 * 3,
+        float_network=32 * (3 * (2 + 1) + 7 * (3 + 1) + 2 * (7 + 1)),
+        level_tables=3 * 4 * 2 + 7 * 8 * 1,
+        connections=3 * 2 * 4 + 7 * 3 * 3,
+    )
+    assert account.total == 28 + 128 + 80 + 87
+
+
+@pytest.mark.parametrize(("n_features", "bits"), [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3)])
+def test_a_connection_takes_the_bits_that_number_the_level_bits(n_features: int, bits: int) -> None:
+    layer = Lookup(np.zeros((1, 3), np.int32), np.zeros((1, 8), np.uint8), 256)
+    network = Network(Input((n_features,), np.array([0.5])), (layer,), Output("levels"))
+    account = memory_account(network)
+    assert (account.connections, account.level_tables) == (3 * bits, 8 * 8)
+
+
+def test_the_table_names_what_lookup_layers_take() -> None:
+    lines = memory_account(lookup_network()).table().splitlines()
+    assert lines[6:9] == [
+        "level tables                                 80   0.0472",
+        "connections                                  87   0.0513",
+        "total                                       323   0.1904",
+    ]
 
 
 def test_the_table_reads_like_an_account() -> None:

@@ -13,8 +13,10 @@ from nomul.network.shapes import (
     input_shape,
     layer_shape,
     level_shape,
+    level_width,
+    n_level_bits,
 )
-from tests.networks import random_tables
+from tests.networks import random_lookup, random_tables
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,8 @@ def test_shapes_and_levels_follow_the_graph() -> None:
         MaxPool2d((2, 2), (2, 2), source="layers.1"),
         MaxPool2d((1, 1), (2, 2), source="layers.2"),
         Dense(**random_tables((7, 18), 7, 5, None), source="layers.2"),
+        random_lookup(9, 2, 24, 6, source="layers.3"),
+        MaxPool2d((1, 1), (1, 1), source="layers.5"),
     )
     assert all_shapes((3, 6, 7), layers) == {
         "input": (3, 6, 7),
@@ -86,6 +90,8 @@ def test_shapes_and_levels_follow_the_graph() -> None:
         "layers.2": (2, 3, 3),
         "layers.3": (2, 2, 2),
         "layers.4": (7, 1, 1),
+        "layers.5": (9, 1, 1),
+        "layers.6": (9, 1, 1),
     }
     assert all_level_counts(4, layers) == {
         "input": 4,
@@ -94,4 +100,14 @@ def test_shapes_and_levels_follow_the_graph() -> None:
         "layers.2": 5,
         "layers.3": 5,
         "layers.4": None,
+        "layers.5": 6,
+        "layers.6": 6,
     }
+
+
+@pytest.mark.parametrize(
+    ("n_levels", "width"), [(2, 1), (3, 2), (4, 2), (5, 3), (128, 7), (129, 8), (256, 8)]
+)
+def test_a_level_takes_the_bits_of_the_greatest(n_levels: int, width: int) -> None:
+    assert level_width(n_levels) == width == len(f"{n_levels - 1:b}")
+    assert n_level_bits((3, 2, 5), n_levels) == 30 * width

@@ -20,6 +20,7 @@ from tests.network.documents import (
     drop,
     example,
     graph_example,
+    lookup_example,
     put,
     put_values,
     set_entry,
@@ -324,6 +325,58 @@ GRAPH_CASES: list[Case] = [
 ]
 
 
+def entry_at(name: str, place: tuple[int, ...], value: int) -> Change:
+    """Replace one entry of a tensor."""
+
+    def change(_: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+        tensors[name] = tensors[name].copy()
+        tensors[name][place] = value
+
+    return change
+
+
+def outside(name: str, found: int, source: str, n_bits: int) -> str:
+    return (
+        f"{name}.address_bit holds {found}: the levels of {source} have {n_bits} bits, numbered "
+        "from 0."
+    )
+
+
+# Of lookup_example("class").
+LOOKUP_CASES: list[Case] = [
+    (
+        "_layers_fit_their_sources",
+        put("layers.1.address_bit", (6, 13)),
+        "layers.1.address_bit has 13 bits for each neuron: 1 to 12 are possible.",
+    ),
+    (
+        "_addresses_are_of_the_sources_bits",
+        entry_at("layers.0.address_bit", (3, 2), 10),
+        outside("layers.0", 10, "input", 10),
+    ),
+    (
+        "_addresses_are_of_the_sources_bits",
+        entry_at("layers.0.address_bit", (0, 0), -1),
+        outside("layers.0", -1, "input", 10),
+    ),
+    (
+        "_addresses_are_of_the_sources_bits",
+        entry_at("layers.1.address_bit", (5, 1), 8),
+        outside("layers.1", 8, "layers.0", 8),
+    ),
+    (
+        "_level_tables_hold_levels",
+        entry_at("layers.0.level_table", (2, 7), 4),
+        "layers.0.level_table holds 4: the layer gives 4 levels, numbered from 0.",
+    ),
+    (
+        "_product_tables_have_a_row_per_level",
+        set_entry(1, levels=6),
+        table_rows("layers.2", 5, 6, "layers.1"),
+    ),
+]
+
+
 @pytest.mark.parametrize(
     ("rule", "change", "sentence"),
     [pytest.param(*case, id=f"{number}{case[0]}") for number, case in enumerate(CASES)],
@@ -342,8 +395,61 @@ def test_a_rule_of_graphs_refuses_with_its_sentence(
     assert_refused(changed(graph_example(), change), rule, sentence)
 
 
+@pytest.mark.parametrize(
+    ("rule", "change", "sentence"),
+    [pytest.param(*case, id=f"{number}{case[0]}") for number, case in enumerate(LOOKUP_CASES)],
+)
+def test_a_rule_of_lookup_layers_refuses_with_its_sentence(
+    rule: str, change: Change, sentence: str
+) -> None:
+    assert_refused(changed(lookup_example("class"), change), rule, sentence)
+
+
+LOOKUP_VALID: list[Change] = [
+    entry_at("layers.0.address_bit", (3, 2), 9),
+    entry_at("layers.0.level_table", (2, 7), 3),
+    put("layers.0.address_bit", (4, 3)),  # one bit three times
+    set_input(shape=[5, 1, 1, 1]),
+    lambda d, t: (
+        put("layers.1.address_bit", (6, 12))(d, t),
+        put("layers.1.level_table", (6, 4096), np.uint8)(d, t),
+    ),
+    lambda d, t: (
+        put("layers.1.address_bit", (6, 1))(d, t),
+        put("layers.1.level_table", (6, 2), np.uint8)(d, t),
+    ),
+]
+
+
+@pytest.mark.parametrize("change", LOOKUP_VALID, ids=range(len(LOOKUP_VALID)))
+def test_the_limits_of_a_lookup_layer_pass(change: Change) -> None:
+    check(changed(lookup_example("class"), change))
+
+
+@pytest.mark.parametrize("n_levels", [2, 256])
+def test_the_fewest_and_the_most_levels_of_a_lookup_layer_pass(n_levels: int) -> None:
+    table = np.array([[0, n_levels - 1]] * 6)
+    check(
+        changed(
+            lookup_example(),
+            set_entry(1, levels=n_levels),
+            put("layers.1.address_bit", (6, 1)),
+            put_values("layers.1.level_table", table, np.uint8),
+        )
+    )
+
+
+def test_a_level_among_a_power_of_two_and_one_has_a_further_bit() -> None:
+    """Of 4 levels, layer 0 gives 8 bits; of 5, 12."""
+    highest = entry_at("layers.1.address_bit", (5, 1), 11)
+    check(changed(lookup_example(), highest, set_entry(0, levels=5)))
+    with pytest.raises(InvalidNetwork):
+        check(changed(lookup_example(), highest))
+
+
 def test_every_rule_has_an_example() -> None:
-    assert {case[0] for case in CASES + GRAPH_CASES} == {rule.__name__ for rule in TABLE_RULES}
+    named = {case[0] for case in CASES + GRAPH_CASES + LOOKUP_CASES}
+    assert named == {rule.__name__ for rule in TABLE_RULES}
 
 
 @pytest.mark.parametrize(("product", "bias"), [(1, 2**31 - 5), (-1, -(2**31) + 4)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from nomul.network import (
     Conv2d,
     Dense,
     Input,
+    Lookup,
     MaxPool2d,
     Network,
     Output,
@@ -28,7 +30,7 @@ from nomul.network.model import Encoding
 from nomul.sim.golden import evaluate, evaluate_levels, input_levels
 from tests.network.reader import answer
 from tests.network.strategies import graphs, networks
-from tests.networks import random_levels, random_network
+from tests.networks import random_levels, random_lookup, random_network
 
 
 @settings(deadline=None, max_examples=100)
@@ -55,9 +57,13 @@ def test_sums_are_pytorchs(network: Network, seed: int) -> None:
     }
     for number, layer in enumerate(network.layers):
         name = f"layers.{number}"
-        result = pytorch_sums(layer, [grids[source] for source in layer.sources])
-        if not isinstance(layer, MaxPool2d):
-            result = result + torch.tensor(layer.bias)[:, None, None]
+        sources = [grids[source] for source in layer.sources]
+        if isinstance(layer, Lookup):
+            result = pytorch_lookup(layer, sources[0], network.level_counts[layer.source])
+        elif isinstance(layer, MaxPool2d):
+            result = functional.max_pool2d(sources[0], layer.size, layer.stride, layer.padding)
+        else:
+            result = pytorch_sums(layer, sources) + torch.tensor(layer.bias)[:, None, None]
             if layer.thresholds is not None:
                 own = np.atleast_2d(layer.thresholds)[:, None, None]
                 result = (result[..., None] >= torch.tensor(own)).double().sum(-1)
@@ -69,12 +75,23 @@ def test_sums_are_pytorchs(network: Network, seed: int) -> None:
     assert answers.tolist() == expected.tolist()
 
 
+def pytorch_lookup(layer: Lookup, source: Any, n_levels: int | None) -> Any:
+    """Return PyTorch's: all level bits as one row, a matrix of powers of two, and a gather."""
+    width = len(f"{n_levels - 1:b}") if n_levels else 0
+    flat = source.flatten(1).long()
+    bits = torch.stack([flat // 2**place % 2 for place in range(width)], -1).flatten(1)
+    powers = torch.zeros(bits.shape[1], layer.n_outputs, dtype=torch.long)
+    for o, places in enumerate(layer.address_bit.tolist()):
+        for j, place in enumerate(places):
+            powers[place, o] += 2**j
+    table = torch.tensor(layer.level_table.T).double()
+    return table.gather(0, bits @ powers)[..., None, None]
+
+
 def pytorch_sums(layer: Any, sources: list[Any]) -> Any:
     """Return PyTorch's sums in float64, level by level where the table has no factors."""
     if isinstance(layer, Add):
         return sum(sources)
-    if isinstance(layer, MaxPool2d):
-        return functional.max_pool2d(sources[0], layer.size, layer.stride, layer.padding)
     total: Any = 0
     for level, row in enumerate(layer.product_table):
         at_level = (sources[0] == level).double()
@@ -236,6 +253,63 @@ def test_a_padded_position_never_is_the_greatest_level() -> None:
     assert evaluate(network, [[[[0.0, 2.0]]]]).tolist() == [[0, 2, 2, 0, 2, 2]]
 
 
+# Features of 4 levels have 2 bits, 1 of 2; 3 neurons of 2 address bits.
+HAND_MADE = Lookup(
+    np.array([[0, 1], [3, 0], [2, 2]], np.int32),
+    np.array([[0, 1, 2, 3], [4, 3, 2, 1], [0, 9, 9, 4]], np.uint8),
+    10,
+)
+
+
+@pytest.mark.parametrize(
+    ("levels", "answer"),
+    [
+        # Neuron 0 reads level 0 itself. Neuron 1 reads bit 1 of level 1 first, then bit 0 of
+        # level 0. Neuron 2 reads bit 0 of level 1 twice: its address is 0 or 3.
+        ([0, 0], [0, 4, 0]),
+        ([1, 0], [1, 2, 0]),
+        ([2, 0], [2, 4, 0]),
+        ([3, 0], [3, 2, 0]),
+        ([0, 1], [0, 4, 4]),
+        ([0, 2], [0, 3, 0]),
+        ([3, 3], [3, 1, 4]),
+    ],
+)
+def test_a_lookup_neuron_answers_what_its_table_has(levels: list[int], answer: list[int]) -> None:
+    network = Network(Input((2,), np.arange(1.0, 4)), (HAND_MADE,), Output("levels"))
+    assert evaluate(network, [levels]).tolist() == [answer]
+
+
+def test_levels_of_several_bits_are_read_from_channels_in_c_order() -> None:
+    """Of 3 levels each, the last of (2, 1, 2) has the bits 6 and 7; neuron 1 is a constant."""
+    layer = Lookup(np.array([[6, 7], [0, 1]], np.int32), np.array([[7, 8, 9, 0], [5] * 4]), 10)
+    layer = dataclasses.replace(layer, level_table=layer.level_table.astype(np.uint8))
+    network = Network(Input((2, 1, 2), np.array([1.0, 2.0])), (layer,), Output("levels"))
+    features = [[[[1, 2]], [[0, level]]] for level in range(3)]
+    assert evaluate(network, features).tolist() == [[7, 5], [8, 5], [9, 5]]
+
+
+def test_all_twelve_address_bits_count() -> None:
+    """Neurons whose table is 1 at a single address: of all 4,096, each answers to its own."""
+    addresses = [0, 1, 2047, 2048, 4094, 4095]
+    table = np.zeros((len(addresses), 4096), np.uint8)
+    table[np.arange(len(addresses)), addresses] = 1
+    layer = Lookup(np.tile(np.arange(12, dtype=np.int32), (len(addresses), 1)), table, 2)
+    network = Network(Input((12,), np.array([0.5])), (layer,), Output("levels"))
+    levels = np.arange(4096)[:, None] >> np.arange(12) & 1
+    answers = evaluate_levels(network, levels)
+    assert np.argwhere(answers).tolist() == [[address, o] for o, address in enumerate(addresses)]
+
+
+def test_the_greatest_level_leaves_a_lookup_layer() -> None:
+    table = np.array([[255, 0], [0, 255]], np.uint8)
+    first = Lookup(np.array([[0], [0]], np.int32), table, 256)
+    bits = Lookup(np.arange(16, dtype=np.int32)[:, None], np.array([[0, 1]] * 16, np.uint8), 2)
+    layers = (first, dataclasses.replace(bits, source="layers.0"))
+    network = Network(Input((1,), np.array([0.5])), layers, Output("levels"))
+    assert evaluate(network, [[0], [1]]).tolist() == [[1] * 8 + [0] * 8, [0] * 8 + [1] * 8]
+
+
 def test_thermometer_bits_follow_their_channel() -> None:
     thresholds = np.array([0.0, 1.0, 2.0])
     network = identity(thresholds, (2, 2), "thermometer")
@@ -266,6 +340,31 @@ def test_samples_are_answered_alike_in_chunks(
     at_once = evaluate(network, features)
     monkeypatch.setattr("nomul.sim.golden._BYTES_AT_ONCE", 100)
     assert np.array_equal(evaluate(network, features), at_once)
+
+
+def test_lookup_layers_answer_alike_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = (random_lookup(40, 6, 18, 4), random_lookup(9, 5, 80, 7, source="layers.0"))
+    network = Network(Input((9,), np.array([1.0, 2.0])), layers, Output("levels"))
+    levels = random_levels(network, 50)
+    at_once = evaluate_levels(network, levels)
+    # Of 40 neurons, three numbers each, 2 samples at once.
+    monkeypatch.setattr("nomul.sim.golden._BYTES_AT_ONCE", 8 * 3 * 40 * 2)
+    assert np.array_equal(evaluate_levels(network, levels), at_once)
+
+
+def test_lookup_layers_take_no_more_memory_for_more_samples(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All samples at once would take 17 MB: an address of 8 bytes for each of 1,000 neurons."""
+    layers = (random_lookup(1000, 6, 64, 2), random_lookup(1, 6, 1000, 2, source="layers.0"))
+    network = Network(Input((64,), np.array([0.5])), layers, Output("levels"))
+    monkeypatch.setattr("nomul.sim.golden._BYTES_AT_ONCE", 1 << 20)
+    levels = random_levels(network, 1000).astype(np.uint8)
+    tracemalloc.start()
+    evaluate_levels(network, levels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 << 20
 
 
 @pytest.mark.parametrize("output", ["class", "accumulators", "levels"])

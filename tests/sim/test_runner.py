@@ -237,6 +237,27 @@ def test_other_timing_than_promised_fails(
     )
 
 
+COMBINATIONAL = "assign o__payload = result; assign o__valid = i__valid;"
+
+
+def without_clock(verilog: str) -> str:
+    return verilog.replace("input clk, input rst, ", "").replace("output reg", "output")
+
+
+def test_hardware_without_a_register_needs_no_clock(tmp_path: Path) -> None:
+    verilog = without_clock(design(register=COMBINATIONAL))
+    found = check(tmp_path, verilog, latency=0)
+    assert (found.samples, found.mismatches, found.latency_cycles) == (32, 0, 0)
+
+
+def test_hardware_with_a_latency_needs_a_clock(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailed) as caught:
+        check(tmp_path, without_clock(design(register=COMBINATIONAL)), latency=1)
+    assert str(caught.value) == (
+        "The hardware breaks its contract: the top module has no port clk."
+    )
+
+
 @pytest.mark.parametrize(
     ("simulator", "name"), [("verilator", "Verilator"), ("icarus", "Icarus Verilog")]
 )

@@ -66,6 +66,7 @@ DEFAULTS = {
         "cluster_from": 0.2,
         "straight_through_from": 0.6,
         "prune_until": 0.25,
+        "connect_until": 0.6,
         "validation": 0.0,
         "validate_every": 100,
         "patience": 0,

@@ -162,7 +162,8 @@ def test_the_last_layer_is_a_table(tmp_path: Path) -> None:
         (
             "[network]\nlayers = [{ kind = 'dense', neurons = 3 }, { kind = 'dens' }]",
             "network.layers[1]: Unknown layer kind 'dens': did you mean 'dense'? The known ones "
-            "are average_pool, conv, conv_transpose, dense, dropout, max_pool, residual.",
+            "are average_pool, class_sum, conv, conv_transpose, dense, dropout, lookup, max_pool, "
+            "residual.",
         ),
         (
             "[network]\nlayers = [{ kind = 'conv', channels = 3, kernel = 1, strides = 2 }]",

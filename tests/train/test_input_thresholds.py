@@ -16,6 +16,15 @@ def test_uniform_thresholds_lie_half_way_between_equal_steps() -> None:
     assert input_thresholds(features, 5).tolist() == [2.0, 6.0, 10.0, 14.0]
 
 
+def test_parts_of_bytes_are_their_first_bits() -> None:
+    features = np.arange(256, dtype=np.uint8)[:, None]
+    for n_bits in (1, 2, 3, 7):
+        thresholds = input_thresholds(features, 2**n_bits, "parts")
+        levels = (features >= thresholds).sum(axis=1)
+        assert levels.tolist() == (features[:, 0] >> (8 - n_bits)).tolist()
+    assert input_thresholds(np.array([[0.0], [16.0]]), 4, "parts").tolist() == [4.0, 8.0, 12.0]
+
+
 def test_quantiles_part_the_samples_evenly() -> None:
     features = np.array([[1.0], [2.0], [4.0], [8.0], [16.0], [32.0]])
     assert input_thresholds(features, 3, "quantile").tolist() == [3.0, 12.0]
@@ -33,7 +42,7 @@ def test_between_neighbouring_floats_the_greater_parts_them() -> None:
     assert input_thresholds(np.array([[low], [high]]), 2, "quantile").tolist() == [high]
 
 
-@pytest.mark.parametrize("kind", ["uniform", "quantile"])
+@pytest.mark.parametrize("kind", ["uniform", "parts", "quantile"])
 @pytest.mark.parametrize(
     ("shape", "sharing", "expected"),
     [

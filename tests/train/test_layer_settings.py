@@ -13,11 +13,13 @@ from nomul.train.experiment_file import load_experiment
 from nomul.train.layer_settings import (
     LAYER_KINDS,
     AveragePoolSettings,
+    ClassSumSettings,
     ConvSettings,
     ConvTransposeSettings,
     DenseSettings,
     DropoutSettings,
     LayerSettings,
+    LookupSettings,
     MaxPoolSettings,
     ResidualSettings,
 )
@@ -30,6 +32,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "max_pool": {"size": 2},
     "average_pool": {"size": 2},
     "dropout": {},
+    "lookup": {"neurons": 4},
+    "class_sum": {},
     "residual": {"layers": "[{ kind = 'dense', neurons = 4 }]"},
 }
 OPTIONAL: dict[str, dict[str, Any]] = {
@@ -39,6 +43,8 @@ OPTIONAL: dict[str, dict[str, Any]] = {
     "max_pool": {"stride": 0},
     "average_pool": {"stride": 0},
     "dropout": {"rate": 0.5},
+    "lookup": {"fan_in": 4},
+    "class_sum": {"temperature": 0.0},
     "residual": {},
 }
 SETTINGS: dict[str, LayerSettings] = {
@@ -48,15 +54,18 @@ SETTINGS: dict[str, LayerSettings] = {
     "max_pool": MaxPoolSettings(2),
     "average_pool": AveragePoolSettings(2),
     "dropout": DropoutSettings(),
+    "lookup": LookupSettings(4),
+    "class_sum": ClassSumSettings(),
     "residual": ResidualSettings((DenseSettings(4),)),
 }
 LEAST = {
-    **dict.fromkeys(("neurons", "channels", "kernel", "size", "groups"), 1),
+    **dict.fromkeys(("neurons", "channels", "kernel", "size", "groups", "fan_in"), 1),
     **dict.fromkeys(("padding", "output_padding"), 0),
 }
 GREATEST = {
     **dict.fromkeys(("neurons", "channels", "groups"), 65_536),
     **dict.fromkeys(("kernel", "size", "stride", "padding", "output_padding"), 1_024),
+    "fan_in": 12,
 }
 
 
@@ -105,7 +114,7 @@ NUMBERS = [
     (kind, key)
     for kind in LAYER_KINDS
     for key in {**NEEDED[kind], **OPTIONAL[kind]}
-    if key not in ("rate", "layers")
+    if key not in ("rate", "layers", "temperature")
 ]
 
 
@@ -139,6 +148,16 @@ def test_counts_have_bounds(kind: str, key: str, tmp_path: Path) -> None:
 def test_a_rate_is_a_share(rate: str, sentence: str, tmp_path: Path) -> None:
     assert refusal(tmp_path, document("dropout", rate=rate)) == (
         f"network.layers[0]: dropout.rate {sentence}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("temperature", "sentence"),
+    [("-0.5", "is -0.5: it must be at least 0.0."), ("inf", "is inf: it must be finite.")],
+)
+def test_a_temperature_is_a_number(temperature: str, sentence: str, tmp_path: Path) -> None:
+    assert refusal(tmp_path, document("class_sum", temperature=temperature)) == (
+        f"network.layers[0]: class_sum.temperature {sentence}"
     )
 
 

@@ -15,11 +15,13 @@ from nomul.train.dataset import Dataset
 from nomul.train.experiment import Experiment, InputSettings, NetworkSettings, TrainingSettings
 from nomul.train.layer_settings import (
     AveragePoolSettings,
+    ClassSumSettings,
     ConvSettings,
     ConvTransposeSettings,
     DenseSettings,
     DropoutSettings,
     LayerSettings,
+    LookupSettings,
     MaxPoolSettings,
     ResidualSettings,
 )
@@ -33,6 +35,7 @@ from nomul.train.layers import (
     Scale,
     weighted_layers,
 )
+from nomul.train.lookup import ClassSum, Lookup
 from nomul.train.modules import build_module
 from tests.train.architectures import random_dataset
 from tests.train.small import few_digits
@@ -149,6 +152,109 @@ def test_batch_norm_follows_sums_with_weights_alone() -> None:
     assert isinstance(residual, Residual)
     assert kinds(residual.body) == [Conv2d, nn.BatchNorm2d, TanhD, Conv2d]
     assert [layer.bias is None for layer in weighted_layers(module)] == [True] * 4 + [False]
+
+
+def test_lookups_need_neither_activation_nor_batch_norm() -> None:
+    module = built(
+        PICTURE,
+        MaxPoolSettings(2),
+        LookupSettings(9, 3),
+        LookupSettings(6),
+        DenseSettings(4),
+        batch_norm=True,
+    )
+    assert kinds(module) == [
+        *(InputLevels, nn.MaxPool2d, nn.Flatten, Lookup, Lookup),
+        *(Dense, nn.BatchNorm1d, TanhD, Dense, Scale),
+    ]
+    first, second = module[3], module[4]
+    assert isinstance(first, Lookup)
+    assert isinstance(second, Lookup)
+    assert (first.levels_in, first.fan_in, second.levels_in, second.fan_in) == (16, 3, 2, 4)
+    assert first.score.shape == (9 * 3, 3 * 4 * 4 * 4)
+    assert second.score.shape == (6 * 4, 9)
+
+
+def test_a_class_sum_may_be_the_output() -> None:
+    module = built(TABLE, LookupSettings(9), output=ClassSumSettings(1.5))
+    assert kinds(module) == [InputLevels, Lookup, ClassSum]
+    assert isinstance(module[2], ClassSum)
+    assert module[2].temperature == 1.5
+    assert module(torch.zeros(2, 8)).shape == (2, 3)
+
+
+def test_lookups_begin_without_connections_to_constants() -> None:
+    data = random_dataset((8,))
+    features = np.array(data.train_features[:])
+    features[:, 3] = 0.5
+    data = Dataset("constant", features, *(data.classes[0], data.test_features, data.classes[1]))
+    experiment = Experiment(
+        input=InputSettings(levels=2), network=NetworkSettings(layers=(LookupSettings(60),))
+    )
+    lookup = build_module(experiment, data, discretized=True)[1]
+    assert isinstance(lookup, Lookup)
+    assert set(lookup.address_bits().flatten().tolist()) == {0, 1, 2, 4, 5, 6, 7}
+
+
+BEHIND_OTHERS = (
+    "network.layers[1] is of kind lookup: what comes to it must be the input, another lookup or a "
+    "max-pool of these."
+)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layers", "settings", "sentence"),
+    [
+        (TABLE, [DenseSettings(4), LookupSettings(3)], {}, BEHIND_OTHERS),
+        (TABLE, [DropoutSettings(), LookupSettings(3)], {}, BEHIND_OTHERS),
+        (PICTURE, [AveragePoolSettings(2), LookupSettings(3)], {}, BEHIND_OTHERS),
+        (
+            TABLE,
+            [ResidualSettings((LookupSettings(8),))],
+            {},
+            "network.layers[0].layers[0] is of kind lookup: the last layer of a network or a "
+            "residual must be a dense or a convolutional one.",
+        ),
+        (
+            TABLE,
+            [ResidualSettings((LookupSettings(8), DenseSettings(8)))],
+            {},
+            "network.layers[0].layers[0] is of kind lookup: what comes to it must be the input, "
+            "another lookup or a max-pool of these.",
+        ),
+        (
+            TABLE,
+            [ClassSumSettings()],
+            {},
+            "network.layers[0] is of kind class_sum: it can be network.output alone.",
+        ),
+        (
+            TABLE,
+            [],
+            {"output": LookupSettings(3), "hidden": ()},
+            "network.output is of kind lookup: the last layer of a network or a residual must be a "
+            "dense or a convolutional one.",
+        ),
+        (
+            TABLE,
+            [LookupSettings(2)],
+            {"output": ClassSumSettings()},
+            "network.output is of kind class_sum and meets 2 levels: each of the 3 classes needs "
+            "one of its own.",
+        ),
+        (
+            TABLE,
+            [LookupSettings(8)],
+            {"output": ClassSumSettings(), "task": "reconstruct"},
+            "network.output is of kind class_sum: it needs classes, so write dense where "
+            'network.task is "reconstruct".',
+        ),
+    ],
+)
+def test_lookups_and_class_sums_have_their_places(
+    shape: tuple[int, ...], layers: list[LayerSettings], settings: dict[str, Any], sentence: str
+) -> None:
+    assert refusal(shape, *layers, **settings) == sentence
 
 
 def test_geometry_is_passed_on() -> None:

@@ -22,7 +22,12 @@ from nomul.train import parallel
 from nomul.train.batches import Batch
 from nomul.train.experiment import CodebookSettings, Experiment, NetworkSettings
 from nomul.train.experiment_file import format_experiment
-from nomul.train.layer_settings import ConvSettings, MaxPoolSettings
+from nomul.train.layer_settings import (
+    ClassSumSettings,
+    ConvSettings,
+    LookupSettings,
+    MaxPoolSettings,
+)
 from nomul.train.lowering import lower
 from nomul.train.parallel import (
     data_parallel,
@@ -51,6 +56,12 @@ ALIKE = {
 TOGETHER = {
     "pruned": experiment(
         network=dataclasses.replace(CONVOLUTIONS, fan_in=(9, 9, 20)), prune_until=0.5
+    ),
+    "lookups": experiment(
+        network=NetworkSettings(
+            layers=(LookupSettings(12), LookupSettings(6, 2)), output=ClassSumSettings(), levels=2
+        ),
+        connect_until=0.5,
     ),
     "stops": experiment(
         network=CONVOLUTIONS,
@@ -189,7 +200,7 @@ def test_all_processes_end_with_the_same_codebooks_weights_and_statistics(
     for key, value in first.items():
         assert torch.equal(value, second[key]), key
     codebooks = [key for key in first if key.endswith("_extra_state")]
-    assert codebooks
+    assert bool(codebooks) == (name != "lookups")
     assert all(len(first[key]) > 1 for key in codebooks)
 
 

@@ -51,6 +51,13 @@ def test_layers_of_a_scope_share_the_codebook_of_their_weights(
             assert codebooks[number].centres.tolist() == expected.centres.tolist()
 
 
+@pytest.mark.parametrize("scope", ["network", "layer"])
+def test_a_network_without_weights_needs_no_codebook(scope: str) -> None:
+    settings = experiment(scope=scope)
+    check_codebooks([], settings)
+    assert fit_codebooks([], settings, 5) == []
+
+
 def test_pruned_weights_do_not_count() -> None:
     (layer, *_) = layers_of()
     with torch.no_grad():

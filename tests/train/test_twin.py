@@ -8,6 +8,12 @@ from typing import Any
 import pytest
 
 from nomul.train.experiment import CodebookSettings, Experiment, HardwareSettings, NetworkSettings
+from nomul.train.layer_settings import (
+    ClassSumSettings,
+    DenseSettings,
+    LayerSettings,
+    LookupSettings,
+)
 from nomul.train.trainer import train
 from nomul.train.twin import twin_of
 from tests.train.short import CONVOLUTIONS, assert_same_state, experiment, pictures
@@ -34,6 +40,7 @@ ALIKE = {
         cluster_from=0.5,
         straight_through_from=0.75,
         prune_until=0.5,
+        connect_until=0.5,
     ),
     "checkpoints": changed("training", checkpoint_every=3),
     "board": dataclasses.replace(FORM, hardware=HardwareSettings("other")),
@@ -59,6 +66,31 @@ def test_what_makes_no_difference_leads_to_the_same_twin(name: str) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_anything_else_leads_to_another_twin(name: str) -> None:
     assert twin_of(OTHERS[name]) != twin_of(FORM)
+
+
+def lookups(output: LayerSettings, *layers: LayerSettings) -> Experiment:
+    return experiment(network=NetworkSettings(layers=layers, output=output), steps=4)
+
+
+def test_lookups_of_another_fan_in_have_the_same_twin() -> None:
+    one = lookups(ClassSumSettings(), LookupSettings(9), LookupSettings(6))
+    other = lookups(ClassSumSettings(2.5), LookupSettings(9, 6), LookupSettings(6, 2))
+    assert twin_of(one) == twin_of(other)
+    trained = (train(form, pictures(), discretized=False) for form in (one, other))
+    assert_same_state(*trained)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lookups(ClassSumSettings(), LookupSettings(8)),
+        lookups(ClassSumSettings(), DenseSettings(9)),
+        lookups(DenseSettings(3), LookupSettings(9)),
+    ],
+    ids=["neurons", "kind", "output"],
+)
+def test_other_lookups_have_another_twin(other: Experiment) -> None:
+    assert twin_of(other) != twin_of(lookups(ClassSumSettings(), LookupSettings(9)))
 
 
 def test_the_sign_keeps_its_two_levels() -> None:

@@ -1,13 +1,13 @@
+"""Dense layers of every form that the hardware treats in its own way."""
+
 from __future__ import annotations
 
 import numpy as np
-import pytest
-from amaranth.hdl import unsigned
 
-from nomul.hw.dense import UnrolledDense
-from nomul.hw.widths import accumulator_width, level_width
 from nomul.network import Dense
-from tests.hw.benches import check_dense, dense, elaborated
+from tests.hw.benches import dense
+
+__all__ = ["EXTREME", "LAYERS", "MIXED", "THRESHOLDS", "with_thresholds"]
 
 EXTREME = 2**31 - 1
 THIRD = EXTREME // 3  # three of them are the greatest accumulator
@@ -42,19 +42,23 @@ LAYERS: dict[str, Dense] = {
     "the greatest entries": dense([[-THIRD, THIRD], [THIRD, -THIRD - 1]], [[0, 1, 0]]),
     "the greatest bias": dense([[0, THIRD]], [[0, 0]], bias=[THIRD]),
     "the least bias": dense([[0, -THIRD]], [[0, 0]], bias=[-THIRD - 2]),
+    "the widest entry": dense([[-EXTREME - 1, EXTREME], [-1, 0]], [[0], [1]]),
     "neurons of very different fan-in": dense(
         [ZERO, WIRE, FALLING, PEAK],
         [[0] * 20, [1] + [0] * 19, [1, 2, 3, 3] * 5, [2] * 20],
         bias=[1, -1, 0, 3],
     ),
     "seventeen operands": dense([[0, 1], [1, 0]], [[0] * 17, [1] * 17, [0] * 8 + [1] * 9]),
+    "neurons that are alike": dense([WIRE, PEAK, [0, -3, -6, -9]], [[0, 1, 2]] * 3),
+    "neurons that have a part in common": dense(
+        [WIRE, DOUBLE, [0, -1, -2, -3], [0, 5, 10, 15]],
+        [[0, 1, 2, 3], [0, 1, 3, 2], [2, 0, 0, 1], [1, 0, 2, 2]],
+    ),
+    "weights of many digits, levels too wide for a table": dense(
+        [[1365 * level for level in range(256)], [-85 * level for level in range(256)]],
+        [[0, 1], [1, 0]],
+    ),
 }
-
-
-@pytest.mark.parametrize("case", LAYERS)
-def test_accumulators_are_the_golden_models(case: str) -> None:
-    hardware = check_dense(LAYERS[case])
-    assert hardware.o.payload.shape().elem_shape.width == accumulator_width(LAYERS[case])
 
 
 def with_thresholds(layer: Dense, thresholds: list[int] | list[list[int]]) -> Dense:
@@ -66,7 +70,7 @@ def with_thresholds(layer: Dense, thresholds: list[int] | list[list[int]]) -> De
     )
 
 
-# The accumulators of the first layer are -23..23, those of the second -27..22.
+# The accumulators of the first neuron are -23..23, those of the second -27..22.
 MIXED = dense([WIRE, FALLING, PEAK], [[0, 1, 2], [1, 1, 0]], bias=[5, -10])
 THRESHOLDS: dict[str, list[int] | list[list[int]]] = {
     "one": [0],
@@ -81,45 +85,3 @@ THRESHOLDS: dict[str, list[int] | list[list[int]]] = {
     "as many as 255": list(range(-120, 135)),
     "every accumulator's own": list(range(-40, 41)),
 }
-
-
-@pytest.mark.parametrize("case", THRESHOLDS)
-def test_levels_are_the_golden_models(case: str) -> None:
-    layer = with_thresholds(MIXED, THRESHOLDS[case])
-    hardware = check_dense(layer)
-    assert layer.n_levels is not None
-    element = hardware.o.payload.shape().elem_shape
-    assert element == unsigned(level_width(layer.n_levels))
-
-
-@pytest.mark.parametrize("case", LAYERS)
-def test_thresholds_absorb_the_constant_of_any_layer(case: str) -> None:
-    layer = LAYERS[case]
-    check_dense(with_thresholds(layer, [-9, -1, 0, 1, 6, 12]), n_samples_max=32)
-
-
-@pytest.mark.parametrize("n_levels", [2, 3, 4, 5, 9, 40])
-@pytest.mark.parametrize("n_levels_in", [2, 3, 6, 17, 256])
-def test_any_number_of_levels_comes_in_and_goes_out(n_levels_in: int, n_levels: int) -> None:
-    rng = np.random.default_rng([n_levels_in, n_levels])
-    columns = rng.integers(-20, 21, (2, n_levels_in)).tolist()
-    thresholds = np.sort(rng.integers(-45, 46, n_levels - 1)).tolist()
-    check_dense(dense(columns, [[0, 1], [1, 1]], thresholds=thresholds), n_samples_max=12)
-
-
-# One cycle for each factor of four in the largest tree, at least one; one for the subtraction; and
-# one for the comparison.
-@pytest.mark.parametrize(
-    ("n_operands", "n_cycles"), [(0, 2), (1, 2), (4, 2), (5, 3), (16, 3), (17, 4), (65, 5)]
-)
-def test_the_latency_follows_from_the_largest_tree(n_operands: int, n_cycles: int) -> None:
-    unused = 65 - n_operands
-    layer = dense([[0, 0], [0, 1]], [[1] * n_operands + [0] * unused])
-    hardware = elaborated(UnrolledDense(layer))
-    assert (hardware.latency, hardware.initiation_interval) == (n_cycles, 1)
-    assert elaborated(UnrolledDense(with_thresholds(layer, [1]))).latency == n_cycles + 1
-
-
-def test_positive_and_negative_terms_make_two_trees() -> None:
-    layer = dense([[0, 1], [0, -1]], [[0] * 16 + [1] * 16])
-    assert elaborated(UnrolledDense(layer)).latency == 3

@@ -1,0 +1,1 @@
+"""Networks of ours beside those of others, all through the same synthesizer."""

@@ -1,0 +1,62 @@
+"""Compare nomul with others, and write docs/comparison.md. Run from the repository's root::
+
+python -m benchmarks.compare
+
+The others are installed by ``pip install -c constraints.txt -e ".[compare]"``, as ``make compare``
+does. Finished rows are kept in runs/compare, so an interrupted comparison goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.compare.page import COMMAND, PICTURE, draw, pairs, write_page
+from benchmarks.compare.rows import TOOLS, Row, make_row, tasks
+
+FOLDER = Path("runs/compare")
+DOCS = Path("docs")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2, help="rows at a time (default 2)")
+    parser.add_argument("--only", default="", help="rows whose kind or name holds this text")
+    parser.add_argument(
+        "--fast", action="store_true", help="synthesize without optimizations; write no page"
+    )
+    options = parser.parse_args()
+    chosen = [task for task in tasks() if options.only in f"{task.kind} {task.name}"]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
+        found = list(pool.map(partial(make_row, folder=FOLDER, fast=options.fast), chosen))
+    rows = [row for row in found if isinstance(row, Row)]
+    failures = [row for row in found if isinstance(row, str)]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    versions = {name: version(name) for name in TOOLS}
+    page = write_page(rows, versions)
+    if options.fast or options.only:
+        print(page)
+    elif not failures:
+        content = {
+            "command": COMMAND,
+            "tools": versions,
+            "rows": [dataclasses.asdict(row) for row in rows],
+        }
+        (DOCS / "comparison.json").write_text(json.dumps(content, indent=1) + "\n")
+        (DOCS / PICTURE).write_text(draw(rows))
+        (DOCS / "comparison.md").write_text(page)
+        print(f"{len(pairs(rows))} networks, {len(rows)} rows: docs/comparison.md", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

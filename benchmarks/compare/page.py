@@ -1,0 +1,217 @@
+"""The page and the picture of the comparison."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib import style
+from matplotlib.figure import Figure
+
+from benchmarks.compare.rows import Row
+
+__all__ = ["COMMAND", "PICTURE", "draw", "pairs", "write_page"]
+
+COMMAND = "python -m benchmarks.compare"
+PICTURE = "comparison.svg"
+
+_STYLE: Sequence[str | dict[str, Any]] = [
+    "default",
+    {"svg.hashsalt": "nomul", "svg.fonttype": "none"},
+]
+_METADATA = {"Date": None, "Creator": None}
+
+_MARKERS = {"nomul": "o", "da4ml": "s", "trees": "^", "torchlogix": "D"}
+_TITLES = {
+    "digits": "digits",
+    "dry_bean": "dry bean",
+    "ecg_mitbih": "heartbeats",
+    "mnist": "MNIST",
+}
+
+# Copied from the papers that are named, or (marked so) from later papers' tables of them.
+_PUBLISHED = (
+    ("MNIST", "DWN, without its input encoder", "97.1 / 98.3", "692 / 4,082", "cited"),
+    ("MNIST", "DWN, with its encoder, Artix-7", "96.8 / 97.8", "1,597 / 3,464", "cited"),
+    ("MNIST", "TreeLUT", "97", "4,478", "cited"),
+    ("MNIST", "PolyLUT-Add, HDR-Add2", "96", "14,810", "paper"),
+    ("MNIST", "hls4ml, ternary", "95", "260,092", "cited"),
+    ("jets (JSC-OpenML)", "TreeLUT", "75.0 / 76.0", "796 / 2,234", "cited"),
+    (
+        "jets (JSC-OpenML)",
+        "DWN, with its encoder",
+        "74.0 / 75.6 / 76.3",
+        "311 / 1,697 / 7,011",
+        "cited",
+    ),
+    ("jets (JSC-OpenML)", "hls4ml, dense", "76.2", "63,251 and 38 DSP", "cited"),
+)
+
+_METHOD = """
+# Comparison
+
+Written by `{command}` (`make compare`), with its numbers in [comparison.json](comparison.json).
+Every design is Verilog without a register, measured by the same scripts of the same synthesizer
+(`nomul.hw.area`): iCE40 logic cells after packing by nextpnr, with the LUT4 and carries of the
+netlist beside them, and LUTs of up to six inputs of the Xilinx 7 series. Block RAM, LUT memories
+and DSP blocks are not allowed. The arg-max is part of every design; what turns a real feature into
+a level is part of none. The accuracies are of the iCE40 netlists, evaluated on the whole test part,
+and each netlist answers every sample as its model does.
+"""
+
+_SAME_WEIGHTS = """
+## Same weights: nomul and da4ml
+
+Networks trained by nomul. da4ml gets the integer matrix of each layer; its solver's adder graphs,
+in its Verilog, are joined by a comparator for each threshold and end in a knock-out arg-max. A
+ratio below 1: nomul takes less. W is the number of weight values, A that of the levels of hidden
+neurons.
+"""
+
+_ACCURACY = """
+## Accuracy against area
+
+*trees*: gradient-boosted trees, scikit-learn's, lowered as TreeLUT (Khataei and Bazargan, 2025)
+does: shared comparators, quantized leaves, an adder tree for each class. *torchlogix*: layers of
+trained look-up tables of four inputs, the first with trained wiring, and a count for each class;
+its thermometer encoder is part of the design. The trees' leaf bits, learning rate and samples in a
+leaf and torchlogix' temperature are chosen on a quarter of the training part (5,000 samples at
+most); then the model is trained on all of it. The networks of the table above are here too. One
+test image of digits is 0.28 points.
+
+![Accuracy over logic cells]({picture})
+"""
+
+_OTHERS = """
+## Published figures of others
+
+LUT6 after place and route by the vendor's tools: other synthesis and other data coding, so they are
+no rows of the tables above. *paper*: read there; *cited*: from a later paper's table of it.
+"""
+
+
+def pairs(rows: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Return the networks that nomul and da4ml were both given: their two rows."""
+    of_da4ml = {row.name: row for row in rows if (row.part, row.maker) == ("same weights", "da4ml")}
+    return [
+        (row, of_da4ml[row.name])
+        for row in rows
+        if (row.part, row.maker) == ("same weights", "nomul") and row.name in of_da4ml
+    ]
+
+
+def write_page(rows: Sequence[Row], versions: dict[str, str]) -> str:
+    """Return the page, Markdown."""
+    both = pairs(rows)
+    lines = [
+        *_paragraphs(_METHOD, command=COMMAND),
+        ", ".join(f"{name} {number}" for name, number in versions.items()) + ".",
+        "",
+        *_paragraphs(_SAME_WEIGHTS),
+        *_table(
+            "network | accuracy, % | nomul: logic cells | LUT4 | carry | LUT6 | "
+            "da4ml: logic cells | LUT4 | carry | LUT6 | ratio of logic cells | of LUT6",
+            [_pair_cells(ours, theirs) for ours, theirs in both],
+        ),
+    ]
+    if both:
+        lines += [
+            f"Geometric mean of {len(both)} networks: {_mean_ratio(both, 'logic_cells'):.3f} of",
+            f"the logic cells, {_mean_ratio(both, 'lut6'):.3f} of the LUT6.",
+            "",
+        ]
+    lines += [
+        *_paragraphs(_ACCURACY, picture=PICTURE),
+        *_table(
+            "data | maker | model | bits of a feature | accuracy, % | mean recall, % | "
+            "logic cells | LUT4 | carry | LUT6",
+            [
+                _cells(row)
+                for row in sorted(rows, key=lambda row: (row.dataset, row.measured.logic_cells))
+            ],
+        ),
+        *_paragraphs(_OTHERS),
+        *_table("data | model | accuracy, % | LUT6 | from", _PUBLISHED),
+    ]
+    return "\n".join(lines)
+
+
+def _paragraphs(text: str, **names: str) -> list[str]:
+    return [*text.format(**names).strip().splitlines(), ""]
+
+
+def _table(head: str, lines: Sequence[Sequence[str]]) -> list[str]:
+    ruler = "|".join("---" for _ in head.split("|"))
+    return [f"| {head} |", f"|{ruler}|", *(f"| {' | '.join(cells)} |" for cells in lines), ""]
+
+
+def _pair_cells(ours: Row, theirs: Row) -> list[str]:
+    a, b = ours.measured, theirs.measured
+    return [
+        *(ours.name, f"{100 * a.accuracy:.2f}"),
+        *(f"{number:,}" for m in (a, b) for number in (m.logic_cells, m.lut4, m.carry, m.lut6)),
+        *(f"{a.logic_cells / b.logic_cells:.2f}", f"{a.lut6 / b.lut6:.2f}"),
+    ]
+
+
+def _mean_ratio(both: Sequence[tuple[Row, Row]], figure: str) -> float:
+    return statistics.geometric_mean(
+        getattr(ours.measured, figure) / getattr(theirs.measured, figure) for ours, theirs in both
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    m = row.measured
+    return [
+        *(_TITLES.get(row.dataset, row.dataset), row.maker, row.name, str(row.input_bits)),
+        *(f"{100 * share:.2f}" for share in (m.accuracy, m.mean_recall)),
+        *(f"{number:,}" for number in (m.logic_cells, m.lut4, m.carry, m.lut6)),
+    ]
+
+
+def draw(rows: Sequence[Row]) -> str:
+    """Return an SVG: accuracy over logic cells and each maker's front, for each data set."""
+    datasets = sorted({row.dataset for row in rows}, key=list(_TITLES).index)
+    with style.context(_STYLE):
+        figure = Figure((4.2 * len(datasets), 4.0), layout="constrained")
+        for number, dataset in enumerate(datasets):
+            axes = figure.add_subplot(1, len(datasets), number + 1)
+            for maker, marker in _MARKERS.items():
+                own = [row for row in rows if (row.dataset, row.maker) == (dataset, maker)]
+                if not own:
+                    continue
+                (points,) = axes.plot(
+                    [row.measured.logic_cells for row in own],
+                    [100 * row.measured.accuracy for row in own],
+                    marker,
+                    markersize=4,
+                    label=maker,
+                )
+                front = _front(own)
+                axes.plot(
+                    [row.measured.logic_cells for row in front],
+                    [100 * row.measured.accuracy for row in front],
+                    color=points.get_color(),
+                    linewidth=1,
+                    drawstyle="steps-post",
+                )
+            axes.set_xscale("log")
+            axes.set_xlabel("iCE40 logic cells")
+            axes.set_ylabel("accuracy, %")
+            axes.set_title(_TITLES[dataset])
+            axes.grid(alpha=0.3, which="both")
+            axes.legend(loc="lower right", fontsize="small")
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata=_METADATA)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _front(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that no smaller one reaches, the smallest first."""
+    front: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row.measured.logic_cells, -row.measured.accuracy)):
+        if not front or row.measured.accuracy > front[-1].measured.accuracy:
+            front.append(row)
+    return front
