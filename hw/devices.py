@@ -71,8 +71,8 @@ class Device(Technology):
 DEVICES: dict[str, Device] = {
     device.name: device
     for device in (
-        Device("up5k", "iCE40UP5K", TARGETS["ice40"], Timing(3.1, 0.32, 2.5), "u", 5280, 30, 4, 8),
-        Device("hx8k", "iCE40HX8K", TARGETS["ice40"], Timing(1.3, 0.14, 1.1), "hx", 7680, 32, 0, 0),
+        Device("up5k", "iCE40UP5K", TARGETS["ice40"], Timing(3.3, 0.6, 5.0), "u", 5280, 30, 4, 8),
+        Device("hx8k", "iCE40HX8K", TARGETS["ice40"], Timing(1.4, 0.24, 2.4), "hx", 7680, 32, 0, 0),
     )
 }
 
