@@ -61,8 +61,8 @@ def plan_arguments(parser: ArgumentParser) -> None:
         type=_forced,
         action="append",
         default=[],
-        help="lower a layer, such as layers.0, as plain, grouped, shared or lookup, in place of "
-        "the cheapest",
+        help="lower a layer, such as layers.0, as plain, grouped, shared, relative or lookup, in "
+        "place of the cheapest",
     )
 
 

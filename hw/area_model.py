@@ -9,6 +9,9 @@ from nomul.hw.targets import Target
 
 __all__ = ["graph_area", "is_chain", "node_area", "overlap"]
 
+SINGLE_BIT_AREA = 1.5
+"""Of an adder with a number of one bit, where chains cost what meets: it is seldom left a chain."""
+
 
 def graph_area(graph: Graph, target: Target) -> float:
     """Return the area of all nodes of ``graph``."""
@@ -69,7 +72,7 @@ def _sum_area(graph: Graph, number: int, node: Sum, target: Target) -> float:
     if node.carry is not None and not is_chain(graph, node, target):
         return target.area_of_one * (2 * n_meeting + n_bits - n_meeting - 1)
     if is_chain(graph, node, target):
-        chain_bits = n_bits if target.full_chains else n_meeting
+        chain_bits = n_bits if target.full_chains else max(n_meeting, SINGLE_BIT_AREA)
         return target.area_of_one * (chain_bits + (node.carry is not None)) + target.chain_start
     # Up to two bits, each bit of the sum depends on at most four bits; then on a carry too.
     own = {1: 2, 2: 3}.get(n_meeting, 2 * n_meeting - 1)

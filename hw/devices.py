@@ -80,7 +80,7 @@ DEVICES: dict[str, Device] = {
 # Timing: of the order of what the makers' tools report for their slowest grades.
 TECHNOLOGIES: dict[str, Technology] = {
     **DEVICES,
-    "ecp5": Technology("ecp5", "Lattice ECP5", TARGETS["ecp5"], Timing(1.0, 0.06, 1.0)),
+    "ecp5": Technology("ecp5", "Lattice ECP5", TARGETS["ecp5"], Timing(1.28, 0.1, 2.7)),
     "xilinx": Technology("xilinx", "AMD 7 series", TARGETS["xilinx"], Timing(0.9, 0.03, 0.8)),
     "asic": Technology("asic", "standard cells", TARGETS["asic"], Timing(0.3, 0.2, 0.3)),
 }

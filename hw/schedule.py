@@ -59,7 +59,7 @@ def schedule_for_clock(graph: Graph, timing: Timing, clock_mhz: float) -> Schedu
     if slowest + timing.register_ns > period:
         fastest = 1000 / (slowest + timing.register_ns)
         raise UserError(
-            f"A clock of {clock_mhz:g} MHz cannot be met: the widest adder alone is expected to "
+            f"A clock of {clock_mhz:g} MHz cannot be met: its slowest part alone is expected to "
             f"allow {fastest:.0f} MHz."
         )
     n_stages = _cut(graph, timing, period - timing.register_ns).n_stages

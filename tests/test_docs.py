@@ -15,6 +15,8 @@ import pytest
 
 from nomul.cli.result_row import read_rows
 from nomul.cli.results import results_page
+from nomul.hw.devices import TECHNOLOGIES
+from nomul.hw.lowering import METHODS
 from nomul.train.experiment import Experiment
 from nomul.train.experiment_file import load_variants
 from nomul.train.layer_settings import LAYER_KINDS, LookupSettings
@@ -54,7 +56,7 @@ def test_command_line_quick_start_runs(folder: Path) -> None:
     assert re.search(r"^mismatches_torch_golden +0$", train, re.MULTILINE)
     assert re.search(r"^samples +360$", evaluate, re.MULTILINE)
     assert re.search(r"^fits +True$", estimate, re.MULTILINE)
-    assert (folder / "digits.v").read_text().count("endmodule") == 4, verilog
+    assert (folder / "digits.v").read_text().count("endmodule") == 1, verilog
     assert re.search(r"^mismatches +0$", simulate, re.MULTILINE)
     assert re.search(r"^multipliers +0$", build, re.MULTILINE)
     assert (folder / "runs/digits/icebreaker.bin").stat().st_size > 100_000
@@ -118,16 +120,43 @@ def test_results_come_from_the_examples() -> None:
     for row in rows:
         path = row["command"].split()[2]
         assert (ROOT / path).is_file()
-        known = {
-            (variant.network.levels, variant.codebook.kind, variant.codebook.scope)
-            for variant in load_variants(ROOT / path)
-        }
-        assert (row["levels"], row["codebook"].split()[0], row["scope"]) in known
+        known = {described(variant) for variant in load_variants(ROOT / path)}
+        kind = row["codebook"]
+        if not kind.startswith("lookups "):
+            kind = kind.split()[0]
+        assert (row["levels"], kind, row["scope"]) in known
+
+
+def described(variant: Experiment) -> tuple[int, str, str]:
+    """Return levels, kind of codebook or all lookups, and scope."""
+    network, codebook = variant.network, variant.codebook
+    lookups = [layer for layer in network.layers if isinstance(layer, LookupSettings)]
+    if not lookups:
+        return network.levels, codebook.kind, codebook.scope
+    assert len(lookups) == len(network.layers)
+    sizes = ", ".join(f"{layer.fan_in} x {layer.neurons}" for layer in lookups)
+    return network.levels, f"lookups {sizes}", "neuron"
 
 
 def test_the_page_of_results_is_what_the_command_writes() -> None:
     rows = read_rows(ROOT / "docs/results.json")
     assert (ROOT / "docs/results.md").read_text() == results_page(rows)
+
+
+def test_every_technology_and_method_is_documented() -> None:
+    design = (ROOT / "docs/design.md").read_text()
+    for name in TECHNOLOGIES:
+        assert f"`{name}`" in README, name
+    for method in METHODS:
+        assert f"`{method}` (" in README, method
+        assert f"\n| `{method}` |" in design, method
+
+
+def test_modules_that_the_design_names_exist() -> None:
+    named = re.findall(r"`((?:hw|train)/\w+\.py)`", (ROOT / "docs/design.md").read_text())
+    assert named
+    for path in named:
+        assert (ROOT / path).is_file(), path
 
 
 def test_network_file_example_runs(folder: Path) -> None:
