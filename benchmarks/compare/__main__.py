@@ -29,21 +29,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=2, help="rows at a time (default 2)")
     parser.add_argument("--only", default="", help="rows whose kind or name holds this text")
-    parser.add_argument(
-        "--fast", action="store_true", help="synthesize without optimizations; write no page"
-    )
     options = parser.parse_args()
     chosen = [task for task in tasks() if options.only in f"{task.kind} {task.name}"]
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, mp_context=context) as pool:
-        found = list(pool.map(partial(make_row, folder=FOLDER, fast=options.fast), chosen))
+        found = list(pool.map(partial(make_row, folder=FOLDER), chosen))
     rows = [row for row in found if isinstance(row, Row)]
     failures = [row for row in found if isinstance(row, str)]
     for failure in failures:
         print(failure, file=sys.stderr)
     versions = {name: version(name) for name in TOOLS}
     page = write_page(rows, versions)
-    if options.fast or options.only:
+    if options.only:
         print(page)
     elif not failures:
         content = {

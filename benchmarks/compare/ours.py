@@ -80,10 +80,10 @@ SAME_WEIGHTS: Mapping[str, str] = {
 """Experiments by name. Each layer is dense: its weights are one integer matrix."""
 
 
-def our_design(network: Network) -> Design:
+def our_design(network: Network, methods: Mapping[str, str] | None = None) -> Design:
     """Return what nomul makes of a network: no register, like the designs that it is put beside."""
-    hardware = Unrolled(plan(network, n_stages=0))
-    for_lut6 = Unrolled(plan(network, find_technology("xilinx"), n_stages=0))
+    hardware = Unrolled(plan(network, n_stages=0, methods=methods))
+    for_lut6 = Unrolled(plan(network, find_technology("xilinx"), n_stages=0, methods=methods))
     return Design(
         emit(hardware, "nomul_network"),
         "nomul_network",

