@@ -125,8 +125,9 @@ def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -
             "top",
             synth_opts=f"-device {board.device.yosys_device}",
             script_after_read=_FAST_MAPPING if fast else "",
-            # That a path is too slow is for _check_speed to say.
-            nextpnr_opts="--seed 1 --report top.report.json --timing-allow-fail",
+            # Router 1 goes on for ever on some designs. That a path is too slow is for _check_speed
+            # to say.
+            nextpnr_opts="--seed 1 --router router2 --report top.report.json --timing-allow-fail",
         )
         work.mkdir()
         for name, content in build_plan.files.items():
