@@ -71,7 +71,14 @@ def find_tool(name: str) -> str:
     return path
 
 
-def run_tool(name: str, arguments: Sequence[str], folder: Path, log: str) -> float:
+def run_tool(
+    name: str,
+    arguments: Sequence[str],
+    folder: Path,
+    log: str,
+    *,
+    limit_s: float | None = None,
+) -> float:
     """Run a tool in ``folder`` and return the seconds that it took.
 
     Parameters
@@ -85,26 +92,33 @@ def run_tool(name: str, arguments: Sequence[str], folder: Path, log: str) -> flo
         Name of the log file in ``folder``: the one that ``arguments`` tell the tool to write, or
         else what the tool prints goes there. (YoWASP's yosys loses what it prints after the
         first run of ABC: give it ``-l``.)
+    limit_s
+        Seconds after which it is stopped.
 
     Raises
     ------
     UserError
         If the tool is not installed.
     ToolFailed
-        If it ends with an error.
+        If it ends with an error, or not in time.
     """
     path = find_tool(name)
     start = time.monotonic()
-    result = subprocess.run(
-        [path, *arguments],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        text=True,
-        errors="replace",
-    )
+    try:
+        result = subprocess.run(
+            [path, *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            text=True,
+            errors="replace",
+            timeout=limit_s,
+        )
+    except subprocess.TimeoutExpired as late:
+        (folder / log).touch()
+        raise ToolFailed(name, f"no end after {limit_s:g} s", folder / log) from late
     seconds = time.monotonic() - start
     if not (folder / log).exists():
         (folder / log).write_text(result.stdout)
