@@ -38,6 +38,14 @@ FIGURES = {
     "logic_cells": AREA_KINDS,
     "period_ns": ("link", "stage_ns"),
 }
+# The area model counts LUTs, and a logic cell has one; the link holds a sample bit by bit.
+LUT_KINDS = ("table_luts", "gate_luts", "chain_bits", "comparison_luts", "arg_max_bits")
+KNOWN = {
+    **{(figure, kind): 1.0 for figure in ("lut4", "logic_cells") for kind in LUT_KINDS},
+    ("lut4", "input_bits"): 0.5,
+    ("logic_cells", "input_bits"): 1.0,
+    ("logic_cells", "waiting_bits"): 1.0,
+}
 BOARD_OF_DEVICE = {"up5k": "icebreaker", "hx8k": "ice40-hx8k"}
 
 # Inputs, hidden neurons, outputs; levels of inputs and hidden neurons; fan-in of both layers;
@@ -155,9 +163,21 @@ def measure(unrolled: Plan) -> dict[str, float]:
     }
 
 
-def fit(parts: NDArray[np.float64], measured: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the non-negative prices of least squared relative error."""
-    prices, _ = nnls(parts / measured[:, None], np.ones(len(measured)))
+def fit(
+    parts: NDArray[np.float64], measured: NDArray[np.float64], known: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the non-negative prices of least squared relative error.
+
+    So few networks do not tell apart what grows together, as the arg-max and the inputs do. So a
+    price that is known but for details (``known``; NaN: it is not) counts as an observation: that
+    it is so, for a share of a network as large as its kind's is on average.
+    """
+    shares = parts / measured[:, None]
+    has_prior = ~np.isnan(known)
+    priors = np.diag(shares.mean(axis=0))[has_prior]
+    rows = np.concatenate([shares, priors])
+    wanted = np.concatenate([np.ones(len(measured)), priors[:, has_prior] @ known[has_prior]])
+    prices, _ = nnls(rows, wanted)
     rounded: NDArray[np.float64] = np.round(prices, 4)
     return rounded
 
@@ -172,7 +192,8 @@ def fit_device(built: list[Plan], measured: list[dict[str, float]]) -> dict[str,
     for figure, kinds in FIGURES.items():
         features = np.array([[parts[kind] for kind in kinds] for parts in counted], np.float64)
         values = np.array([figures[figure] for figures in measured], np.float64)
-        prices = fit(features[~held_out], values[~held_out])
+        known = np.array([KNOWN.get((figure, kind), np.nan) for kind in kinds])
+        prices = fit(features[~held_out], values[~held_out], known)
         errors = features @ prices / values - 1
         entry[figure] = dict(zip(kinds, prices.tolist(), strict=True))
         entry[f"{figure}_errors_held_out"] = np.round(errors[held_out], 3).tolist()
