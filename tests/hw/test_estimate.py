@@ -100,7 +100,9 @@ def test_more_neurons_cost_more(name: str) -> None:
     ]
     for figure in FIGURES:
         values = [entry[figure] for entry in figures]
-        assert values == sorted(set(values))
+        assert values == sorted(values)
+        # Without a stage between, a network has no registers but for its answer.
+        assert figure == "ff" or len(set(values)) == len(values)
 
 
 # A network of another kind than those that the prices were fitted to: a codebook of any integers.
