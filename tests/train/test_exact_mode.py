@@ -81,8 +81,12 @@ def test_without_hidden_layers_sums_differ_by_the_rounding_of_the_bias(form: For
     unit = layer.codebook.step / (form.input_levels - 1)
     with torch.no_grad():
         sums = module(x).double().numpy() / (form.scale or 1.0) / unit
+        terms = layer.weight.abs().sum(dim=1)
+        if layer.bias is not None:
+            terms = terms + layer.bias.abs()
     error = np.abs(exact(module)(x).numpy() - sums)
-    assert (error <= 0.5 + 1e-5 * (1 + np.abs(sums))).all()
+    # Float32 rounds as the terms are large, whatever their sum.
+    assert (error <= 0.5 + 1e-5 + 1e-6 * float(terms.max()) / unit).all()
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])

@@ -1,4 +1,4 @@
-"""The synthesized netlist against the golden model: what synthesis makes of each lowering."""
+"""Netlists of ours against the golden model: what synthesis makes of each lowering."""
 
 from __future__ import annotations
 
