@@ -192,7 +192,7 @@ def find_tools() -> None:
 def _routed(command: list[str], work: Path) -> float:
     """Place and route from other seeds if nextpnr does not end.
 
-    Some placements of carry chains cannot be routed, and its routers then try for ever.
+    From some seeds its routers have been seen to try for ever, and from the next to end at once.
     """
     for seed in _SEEDS[:-1]:
         try:

@@ -121,7 +121,8 @@ class Datapath:
         chain = upper + high
         if overlap(self._graph, node) >= self._target.kept_bits:
             # Kept, it stays a chain of its own: synthesis would join several to compressors. No
-            # bit of another number may be in a kept signal: ABC9 then takes both for undriven.
+            # bit of another number may be in a kept signal: yosys 0.70 with abc9 has been seen to
+            # leave such bits undriven.
             name = f"{self._graph.names[number]}_chain"
             kept = Signal(width - node.shift, name=name, attrs={"keep": 1})
             self._m.d.comb += kept.eq(~chain if node.complemented else chain)

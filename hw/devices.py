@@ -77,7 +77,8 @@ DEVICES: dict[str, Device] = {
 }
 
 
-# Timing: of the order of what the makers' tools report for their slowest grades.
+# Timing: ECP5's such that nextpnr-ecp5 reached the clock asked for on the demo's network; the
+# others are guesses, good for even stages and for no more.
 TECHNOLOGIES: dict[str, Technology] = {
     **DEVICES,
     "ecp5": Technology("ecp5", "Lattice ECP5", TARGETS["ecp5"], Timing(1.28, 0.1, 2.7)),
