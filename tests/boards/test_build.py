@@ -11,6 +11,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+import nomul.boards.build as module
 from nomul.boards.build import build, build_core
 from nomul.boards.catalog import find_board
 from nomul.hw.plan import plan
@@ -190,3 +191,31 @@ def test_a_tool_that_fails_leaves_its_log(tmp_path: Path, monkeypatch: pytest.Mo
     )
     assert log.read_text() == "ERROR: out of memory\n"
     assert not out.exists()
+
+
+@pytest.mark.parametrize("n_endless", [0, 1, 3])
+def test_place_and_route_goes_on_from_the_next_seed(
+    n_endless: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+
+    def run(_: str, arguments: list[str], folder: Path, log: str, *, limit_s: float) -> float:
+        seeds.append(arguments[arguments.index("--seed") + 1])
+        if len(seeds) <= n_endless:
+            raise ToolFailed("nextpnr-ice40", f"no end after {limit_s:g} s", folder / log)
+        return 1.0
+
+    monkeypatch.setattr(module, "run_tool", run)
+    assert module._routed(["nextpnr-ice40", "--up5k", "--seed", "1"], tmp_path) == 1.0
+    assert seeds == ["1", "2", "3", "4"][: n_endless + 1]
+
+
+def test_another_failure_of_place_and_route_is_final(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_: str, __: list[str], folder: Path, log: str, **___: float) -> float:
+        raise ToolFailed("nextpnr-ice40", "ERROR: too large", folder / log)
+
+    monkeypatch.setattr(module, "run_tool", run)
+    with pytest.raises(ToolFailed, match="too large"):
+        module._routed(["nextpnr-ice40", "--seed", "1"], tmp_path)

@@ -60,6 +60,18 @@ MAKERS: dict[str, tuple[Maker, NDArray[Any]]] = {
         lambda g, n: g.sum(n.a, n.b, 1, "s", complemented=True),
         15 - A - 2 * B,
     ),
+    "sum with a carry": (
+        lambda g, n: g.sum(n.a, n.b, 0, "s", carry=g.count(n.c, [3], "c")),
+        A + B + (C >= 3),
+    ),
+    "complemented sum with a carry": (
+        lambda g, n: g.sum(n.a, n.b, 0, "s", complemented=True, carry=g.count(n.c, [1], "c")),
+        15 - A - B - (C >= 1),
+    ),
+    "sum with a constant carry": (
+        lambda g, n: g.sum(n.a, n.b, 0, "s", carry=g.constant(1)),
+        A + B + 1,
+    ),
     "sum of sums": (lambda g, n: g.sum(g.sum(n.a, n.b, 0, "s"), n.c, 1, "t"), A + B + 2 * C),
     "inverted sum": (lambda g, n: g.inverted(g.sum(n.a, n.b, 0, "s"), "n"), 15 - A - B),
     "sum inverted twice": (

@@ -110,6 +110,16 @@ def test_a_tool_runs_in_its_folder_and_what_it_prints_is_logged(
     assert Path((work / "where").read_text().strip()) == work.resolve()
 
 
+def test_a_tool_that_does_not_end_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ICEPACK", str(script(tmp_path, "fake", "exec sleep 60")))
+    with pytest.raises(ToolFailed) as caught:
+        run_tool("icepack", [], tmp_path, "the.log", limit_s=0.2)
+    assert caught.value.reason == "no end after 0.2 s"
+    assert caught.value.log.is_file()
+
+
 def test_yosys_runs_on_relative_names(tmp_path: Path) -> None:
     (tmp_path / "x.v").write_text("module x(input a, output b); assign b = a; endmodule")
     run_tool("yosys", ["-q", "-l", "the.log", "-p", "read_verilog x.v"], tmp_path, "the.log")
