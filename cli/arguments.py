@@ -52,7 +52,6 @@ def plan_arguments(parser: ArgumentParser) -> None:
         "--clock",
         metavar="MHZ",
         type=float,
-        default=12.0,
         help="clock that `--pipeline auto` aims at (default: 12, as on the boards)",
     )
     parser.add_argument(
@@ -67,13 +66,29 @@ def plan_arguments(parser: ArgumentParser) -> None:
 
 
 def planned(options: Namespace, network: Network, device: Technology) -> Plan:
-    """Return the plan that the options of :func:`plan_arguments` ask for."""
+    """Return the plan that the options of :func:`plan_arguments` ask for.
+
+    Raises
+    ------
+    UserError
+        If they contradict each other, or cannot be met.
+    """
     from nomul.hw.plan import plan
+    from nomul.network import UserError
 
     n_stages: int | None = options.pipeline
-    return plan(
-        network, device, n_stages=n_stages, clock_mhz=options.clock, methods=dict(options.lower)
-    )
+    if n_stages is not None and options.clock is not None:
+        raise UserError(
+            "--pipeline gives the number of stages and --clock would choose it: leave one out."
+        )
+    methods: dict[str, str] = {}
+    for layer, method in options.lower:
+        if methods.setdefault(layer, method) != method:
+            raise UserError(
+                f"--lower names two methods for {layer}, {methods[layer]} and {method}: keep one."
+            )
+    clock_mhz = 12.0 if options.clock is None else options.clock
+    return plan(network, device, n_stages=n_stages, clock_mhz=clock_mhz, methods=methods)
 
 
 def _n_stages(text: str) -> int | None:

@@ -72,8 +72,10 @@ def schedule_in_stages(graph: Graph, timing: Timing, n_stages: int) -> Schedule:
     Raises
     ------
     UserError
-        If the graph's longest path has fewer nodes.
+        If the graph's longest path has fewer nodes, or the number is negative.
     """
+    if n_stages < 0:
+        raise UserError(f"A pipeline of {n_stages} stages is none: it has 0 or more.")
     delays = [node_delay(graph, number, timing) for number in range(len(graph.nodes))]
     if n_stages == 0:
         return Schedule((0,) * len(delays), 0, _cut(graph, timing, sum(delays) + 1).delay_ns)

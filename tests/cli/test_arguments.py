@@ -56,7 +56,7 @@ def test_a_pipeline_is_none_a_number_or_chosen(text: str, n_stages: int | None) 
 
 def test_without_options_a_plan_is_the_cheapest_for_the_boards_clock() -> None:
     options = plan_parser().parse_args([])
-    assert (options.pipeline, options.clock, options.lower) == (None, 12, [])
+    assert (options.pipeline, options.clock, options.lower) == (None, None, [])
     network, device = random_network((3, 4, 2), (2, 2)), find_device("hx8k")
     found = planned(options, network, device)
     assert (found.network, found.device) == (network, device)
@@ -66,8 +66,6 @@ def test_a_plan_is_what_the_options_ask_for() -> None:
     words = [
         "--pipeline",
         "2",
-        "--clock",
-        "7",
         "--lower",
         "layers.0=plain",
         "--lower",

@@ -341,6 +341,14 @@ def test_a_rule_that_the_network_breaks_is_named(network: Path, capsys: Capsys) 
             "A clock of 0 MHz is none: it must be above 0.",
         ),
         (
+            ("estimate", "NETWORK", "--pipeline", "2", "--clock", "40"),
+            "--pipeline gives the number of stages and --clock would choose it: leave one out.",
+        ),
+        (
+            ("estimate", "NETWORK", "--lower", "layers.0=plain", "--lower", "layers.0=shared"),
+            "--lower names two methods for layers.0, plain and shared: keep one.",
+        ),
+        (
             ("verilog", "NETWORK", "-o", "OUT", "--top", "1st"),
             "'1st' cannot be a module's name: use letters, digits and _, and no digit first.",
         ),

@@ -155,3 +155,8 @@ def test_a_network_without_logic_is_one_stage() -> None:
     assert schedule_for_clock(graph, TIMING, 100) == Schedule((0, 0), 1, 0)
     assert schedule_in_stages(graph, TIMING, 1).held_stages(graph) == [1, 0]
     assert most_stages(graph) == 1
+
+
+def test_a_pipeline_has_no_negative_length() -> None:
+    with pytest.raises(UserError, match=r"A pipeline of -1 stages is none: it has 0 or more\."):
+        schedule_in_stages(row_of_sums(), TIMING, -1)
