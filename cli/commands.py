@@ -114,6 +114,40 @@ def _results(options: Namespace) -> int:
     return 0
 
 
+def _explore_arguments(parser: ArgumentParser) -> None:
+    from nomul.hw.devices import DEVICES
+
+    parser.add_argument(
+        "experiment", metavar="EXPERIMENT.toml", type=Path, help="what to try, with its variants"
+    )
+    names = ", ".join(DEVICES)
+    parser.add_argument("--device", default="up5k", help=f"device: {names} (default: up5k)")
+    parser.add_argument(
+        "--budget",
+        metavar="CELLS",
+        type=int,
+        help="logic cells that the chosen network may take; without it none is chosen",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("runs/explore"),
+        help="folder for results, and of what need not be trained again (default: runs/explore)",
+    )
+
+
+def _explore(options: Namespace) -> int:
+    from nomul.cli.explore import explore
+    from nomul.hw.devices import find_device
+    from nomul.train.experiment_file import load_variants
+
+    variants, device = load_variants(options.experiment), find_device(options.device)
+    report, result = explore(variants, device, options.budget, options.out)
+    print(json.dumps(result) if options.json else report)
+    return 0
+
+
 def _memory(options: Namespace) -> int:
     from dataclasses import asdict
 
@@ -272,6 +306,12 @@ COMMANDS: dict[str, Command] = {
         "nomul results examples/digits.toml --seeds 3",
         _results_arguments,
         _results,
+    ),
+    "explore": Command(
+        "Try an experiment's variants for accuracy per logic cell; keep the best of a budget.",
+        "nomul explore examples/digits-small.toml --device up5k --budget 1000 --out runs/small",
+        _explore_arguments,
+        _explore,
     ),
     "memory": Command(
         "Count what a network takes to store, item by item, beside the float network.",

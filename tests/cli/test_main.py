@@ -14,7 +14,9 @@ from nomul.network import CheckFailed, UserError
 from tests.cli.helpers import TINY, Answer, digits_network, run, run_process, write_experiment
 from tests.networks import random_network
 
-KNOWN = "build, demo, encode, estimate, evaluate, memory, results, simulate, train, verilog"
+KNOWN = (
+    "build, demo, encode, estimate, evaluate, explore, memory, results, simulate, train, verilog"
+)
 
 
 def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
