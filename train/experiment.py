@@ -137,7 +137,9 @@ class TrainingSettings:
     shrinks from it to ``cluster_every``; 0: it does not. From the fraction
     ``straight_through_from`` on the codebook is fixed and the forward pass uses it; 1: never.
     ``prune_until`` is the fraction at which ``fan_in`` or ``operand_bits`` is reached,
-    ``connect_until`` that from which the connections of lookups stay as they are.
+    ``connect_until`` that from which the connections of lookups stay as they are. ``cost`` times
+    the bits of the weights that a neuron adds, in the mean, is part of the loss: see
+    :func:`nomul.train.cost_term.weight_bits`.
 
     ``validation`` is the share of the training samples kept apart. With a ``patience``, the loss
     on them is taken every ``validate_every`` steps, from when the network is pruned and its
@@ -162,6 +164,7 @@ class TrainingSettings:
     straight_through_from: float = field(default=0.6, metadata=_FRACTION)
     prune_until: float = field(default=0.25, metadata=_FRACTION)
     connect_until: float = field(default=0.6, metadata=_FRACTION)
+    cost: float = field(default=0.0, metadata={"least": 0.0, "greatest": 10.0})
     validation: float = field(default=0.0, metadata={"least": 0.0, "greatest": 0.9})
     validate_every: int = field(default=100, metadata={"least": 1})
     patience: int = field(default=0, metadata=_COUNT)

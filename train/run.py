@@ -15,6 +15,7 @@ from nomul.network import UserError
 from nomul.train.batches import Batch, Batches, split_validation, tensor_of
 from nomul.train.checkpoint import Checkpoint
 from nomul.train.checks import check_not_empty, check_settings
+from nomul.train.cost_term import weight_bits
 from nomul.train.dataset import Dataset
 from nomul.train.experiment import Experiment
 from nomul.train.layers import InputLevels, weighted_layers
@@ -52,7 +53,7 @@ class Run:
     Parameters
     ----------
     discretized
-        False for the float twin, which is neither pruned nor clustered.
+        False for the float twin, which is neither pruned nor clustered, nor counts costs.
 
     Attributes
     ----------
@@ -88,6 +89,7 @@ class Run:
         self._features = dataset.train_features
         self.best: dict[str, Any] = {}
         self._generators: list[Tensor] = []
+        self._counts_cost = discretized and self.settings.cost > 0 and bool(self.layers)
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # In this order of the axes a CPU's convolutions are faster; what several processes share
@@ -142,6 +144,8 @@ class Run:
             group["lr"] = learning_rate(self.step, self.settings)
         batch = own_part(self.batches.draw())
         loss = self._loss(self._forward, batch)
+        if self._counts_cost:
+            loss = loss + self.settings.cost * weight_bits(self.layers)
         self._check_loss(mean_of_all_ranks(loss.detach()))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

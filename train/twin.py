@@ -22,6 +22,7 @@ _NO_DEPENDENCE = (
     "straight_through_from",
     "prune_until",
     "connect_until",
+    "cost",
     "checkpoint_every",
 )
 """Settings of the training that a float twin does not depend on."""

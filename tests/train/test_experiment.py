@@ -67,6 +67,7 @@ DEFAULTS = {
         "straight_through_from": 0.6,
         "prune_until": 0.25,
         "connect_until": 0.6,
+        "cost": 0.0,
         "validation": 0.0,
         "validate_every": 100,
         "patience": 0,

@@ -41,6 +41,7 @@ ALIKE = {
         straight_through_from=0.75,
         prune_until=0.5,
         connect_until=0.5,
+        cost=0.5,
     ),
     "checkpoints": changed("training", checkpoint_every=3),
     "board": dataclasses.replace(FORM, hardware=HardwareSettings("other")),
