@@ -18,8 +18,11 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.compare.page import COMMAND, PICTURE, draw, pairs, write_page
 from benchmarks.compare.rows import TOOLS, Row, make_row, tasks
+from nomul.train import load_dataset
 
 FOLDER = Path("runs/compare")
 DOCS = Path("docs")
@@ -39,7 +42,7 @@ def main() -> int:
     for failure in failures:
         print(failure, file=sys.stderr)
     versions = {name: version(name) for name in TOOLS}
-    page = write_page(rows, versions)
+    page = write_page(rows, versions, _majorities({row.dataset for row in rows}))
     if options.only:
         print(page)
     elif not failures:
@@ -53,6 +56,15 @@ def main() -> int:
         (DOCS / "comparison.md").write_text(page)
         print(f"{len(pairs(rows))} networks, {len(rows)} rows: docs/comparison.md", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _majorities(datasets: set[str]) -> dict[str, float]:
+    """Return of each data set the share of its most frequent class, in the test part."""
+    shares = {}
+    for name in sorted(datasets):
+        classes = load_dataset(name).classes[1]
+        shares[name] = float(np.bincount(classes).max() / len(classes))
+    return shares
 
 
 if __name__ == "__main__":

