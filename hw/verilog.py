@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from amaranth.back import rtlil
-from amaranth.lib import data
+from amaranth.lib import data, wiring
 
 from nomul.hw.chain import unrolled_chain
 from nomul.hw.netlist import verilog_multipliers
@@ -18,7 +18,7 @@ from nomul.hw.unrolled import Unrolled
 from nomul.hw.widths import level_width
 from nomul.network import CheckFailed, Lookup, Network, UserError
 
-__all__ = ["emit"]
+__all__ = ["convert", "emit"]
 
 _SCRIPT = """
 read_rtlil top.il
@@ -54,7 +54,7 @@ def emit(hardware: Unrolled, name: str = "top") -> str:
         raise UserError(
             f"{name!r} cannot be a module's name: use letters, digits and _, and no digit first."
         )
-    text = _convert(hardware, name)
+    text = convert(hardware, name)
     if f"module {name}(" not in text:
         raise UserError(f"{name!r} is a word of the Verilog language: choose another name.")
     text = re.sub(
@@ -131,8 +131,14 @@ def _layers(plan: Plan) -> str:
     return "".join(lines)
 
 
-def _convert(hardware: Unrolled, name: str) -> str:
-    """Return what yosys writes: registers with enables, and no net that is only another's name."""
+def convert(hardware: wiring.Component, name: str) -> str:
+    """Return what yosys writes: registers with enables, and no net that is only another's name.
+
+    Raises
+    ------
+    UserError
+        If yosys is not installed, or fails.
+    """
     with TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "top.il").write_text(rtlil.convert(hardware, name=name, emit_src=False))

@@ -21,15 +21,17 @@ IDS = [f"{path.parent.name}.{path.stem}" for path in MODULES]
 ALLOWED = {
     "network": {"numpy", "safetensors", "constriction"},
     "train": {"numpy", "torch", "kmeans1d", "sklearn", "PIL", "nomul.network"},
-    "sim": {"numpy", "cocotb", "cocotb_tools", "nomul.network"},
+    "sim": {"numpy", "cocotb", "cocotb_tools", "nomul.hw", "nomul.network"},
     "hw": {"numpy", "amaranth", "nomul.network"},
-    "boards": {"numpy", "amaranth", "amaranth_boards", "nomul.hw", "nomul.network"},
+    "boards": {"numpy", "amaranth", "amaranth_boards", "serial", "nomul.hw", "nomul.network"},
     "cli": {"numpy", "torch", "matplotlib", *(f"nomul.{folder}" for folder in FOLDERS)},
 }
 GOLDEN = {"numpy", "nomul.network"}
 
 # Modules whose test has another name.
 TESTED_ELSEWHERE = {
+    "hw/folded_geometry.py": "tests/hw/test_folding.py",
+    "hw/engine_core.py": "tests/hw/test_engine.py",
     "boards/top.py": "tests/boards/test_build.py",
     "sim/bench.py": "tests/sim/test_runner.py",
 }

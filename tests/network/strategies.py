@@ -27,6 +27,8 @@ from tests.networks import random_lookup, random_network, random_tables
 __all__ = ["graphs", "networks"]
 
 OUTPUT_KINDS: tuple[OutputKind, ...] = ("class", "accumulators", "levels")
+STAGES = ("dense", "conv", "transposed", "residual", "pool", "lookup")
+WITH_LEVELS = ("pool", "lookup")
 ENCODINGS: tuple[Encoding, ...] = ("level", "thermometer")
 
 
@@ -56,11 +58,17 @@ def networks(draw: st.DrawFn, max_layers: int = 3, max_size: int = 4) -> Network
 
 
 @st.composite
-def graphs(draw: st.DrawFn, max_stages: int = 3, max_size: int = 5) -> Network:
-    """Draw a network of layers of every kind, one after the other but for residual additions."""
+def graphs(
+    draw: st.DrawFn,
+    max_stages: int = 3,
+    max_size: int = 5,
+    max_levels: int = 5,
+    kinds: tuple[str, ...] = STAGES,
+) -> Network:
+    """Draw a network of layers of ``kinds``, one after the other but for residual additions."""
     features = draw(st.lists(st.integers(1, max_size), min_size=1, max_size=3))
     prefix = draw(st.sampled_from(((), tuple(features), (features[0], 1, 1)[: len(features)])))
-    n_thresholds = draw(st.integers(1, 3))
+    n_thresholds = draw(st.integers(1, max_levels - 2))
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     thresholds = np.sort(rng.integers(-4, 5, (*prefix, n_thresholds)) / 2, -1)
     source = Input(tuple(features), thresholds, draw(st.sampled_from(ENCODINGS)))
@@ -71,12 +79,10 @@ def graphs(draw: st.DrawFn, max_stages: int = 3, max_size: int = 5) -> Network:
     n_stages = draw(st.integers(1, max_stages))
     for stage in range(n_stages):
         is_last = stage == n_stages - 1
-        n_levels = None if is_last and output != "levels" else draw(st.integers(2, 5))
-        kinds = ["dense", "conv", "transposed", "residual"]
-        kinds += ["pool", "lookup"] * (n_levels is not None)
-        made, shape, gives = draw(
-            _stages(draw(st.sampled_from(kinds)), shape, n_levels_in, n_levels, name, len(layers))
-        )
+        n_levels = None if is_last and output != "levels" else draw(st.integers(2, max_levels))
+        possible = [kind for kind in kinds if n_levels is not None or kind not in WITH_LEVELS]
+        kind = draw(st.sampled_from(possible))
+        made, shape, gives = draw(_stages(kind, shape, n_levels_in, n_levels, name, len(layers)))
         layers += made
         n_levels_in, name = gives or 0, f"layers.{len(layers) - 1}"
     return Network(source, tuple(layers), Output(output))

@@ -1,0 +1,301 @@
+"""What a folded engine is made of: maps, memories, lanes, and the passes that keep them busy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from nomul.hw.drain import Drain
+from nomul.hw.engine_memory import LoadedMemory, SPRAMMemory
+from nomul.hw.engine_settings import WORD_BITS, EngineSettings
+from nomul.hw.lanes import Lanes
+from nomul.hw.program import RESULTS, Program, field_widths
+from nomul.hw.program_image import MEMORIES, Memory, memory_words
+from nomul.hw.taps import Taps
+
+__all__ = ["LOADED", "EngineCore"]
+
+LOADED = data.StructLayout({"memory": 3, "step": 3, "address": WORD_BITS, "word": WORD_BITS})
+"""What is loaded: a word, and the memory, the step of the search and the address it is for."""
+
+# Whether a tap ends its block; whether that is the last of its line, or of the last channels; which
+# loop advances behind it.
+_ENDING = data.StructLayout({"block": 1, "positions": 1, "blocks": 1, "advancing": 3})
+
+
+class EngineCore(wiring.Component):
+    """An engine that never waits: whoever holds it enables its clock in the cycles that count.
+
+    Parameters
+    ----------
+    settings, program
+        As for :class:`nomul.hw.engine.Engine`.
+
+    Members
+    -------
+    advance : In(1)
+        The clock is enabled in this cycle.
+    run, header, discard, busy
+        As those of the engine.
+    level, level_valid, level_ready
+        Its stream i.
+    answer, answer_valid
+        Its stream o, which is always taken.
+    load, load_valid, load_ready
+        Its stream load; ``load_valid`` comes only with ``load_ready``.
+    burst_begins : Out(1)
+        A block begins that needs the weights of ``burst_address`` and on, ``burst_length`` words.
+    burst_address, burst_length : Out
+        See there.
+    weights_wanted : Out(1)
+        A word of weights from outside is needed in this cycle.
+    weights : In
+        It.
+    """
+
+    def __init__(self, settings: EngineSettings, program: Program | None) -> None:
+        self.settings = settings
+        self.program = program
+        self.content = memory_words(program) if program else {}
+        super().__init__(
+            {
+                "advance": In(1),
+                "run": In(1),
+                "header": In((settings.program_depth - 1).bit_length()),
+                "discard": In(1),
+                "busy": Out(1),
+                "level": In(settings.level_bits),
+                "level_valid": In(1),
+                "level_ready": Out(1),
+                "answer": Out(signed(settings.sum_bits)),
+                "answer_valid": Out(1),
+                "load": In(LOADED),
+                "load_valid": In(1),
+                "load_ready": Out(1),
+                "burst_begins": Out(1),
+                "burst_address": Out((settings.weight_depth - 1).bit_length()),
+                "burst_length": Out(settings.map_bits),
+                "weights_wanted": Out(1),
+                "weights": In(settings.channel_lanes * settings.weight_bits),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        settings = self.settings
+        fields = {
+            name: Signal(width, name=name, reset_less=True)
+            for name, width in field_widths(settings).items()
+        }
+        m.submodules.taps = taps = Taps(settings, fields)
+        m.submodules.lanes = lanes = Lanes(settings)
+        m.submodules.drain = drain = Drain(settings, fields)
+        m.submodules.maps = maps = memory.Memory(
+            shape=settings.level_bits, depth=settings.map_depth, init=[]
+        )
+
+        # Samples fill the map in the cycles in which the drain does not.
+        n_received, last_input = Signal(settings.map_bits), Signal(settings.map_bits)
+        is_ready, has_sample = Signal(), Signal()
+        accepted = Signal()
+        map_write = maps.write_port()
+        m.d.comb += [
+            self.level_ready.eq(self.run & is_ready & ~has_sample & ~drain.map_write),
+            accepted.eq(self.level_ready & self.level_valid),
+            map_write.en.eq(drain.map_write | accepted),
+            map_write.addr.eq(Mux(drain.map_write, drain.map_address, n_received)),
+            map_write.data.eq(Mux(drain.map_write, drain.map_level, self.level)),
+        ]
+        with m.If(accepted):
+            m.d.sync += n_received.eq(n_received + 1)
+            with m.If(n_received == last_input):
+                m.d.sync += [n_received.eq(0), has_sample.eq(1)]
+        with m.If(self.discard):
+            m.d.sync += n_received.eq(0)
+
+        # First a tap's level is read; then its table row and weights; then they meet in a lane. A
+        # cycle later, when a block has ended, its sums move on.
+        ending = Signal(_ENDING)
+        level_ending, product_ending, sums_ending = (Signal(_ENDING) for _ in range(3))
+        level_there, product_there = Signal(), Signal()
+        m.d.comb += [
+            ending.block.eq(taps.valid & taps.block_ends),
+            ending.positions.eq(taps.positions_end),
+            ending.blocks.eq(taps.blocks_end),
+            ending.advancing.eq(taps.advancing),
+        ]
+        m.d.sync += [
+            *(level_there.eq(taps.valid), product_there.eq(level_there)),
+            level_ending.eq(ending),
+            product_ending.eq(level_ending),
+            sums_ending.eq(product_ending),
+        ]
+        inside = Signal(settings.position_lanes)
+        weight_address = Signal.like(taps.weight_address)
+        m.d.sync += [
+            inside.eq(taps.inside),
+            weight_address.eq(taps.weight_address),
+        ]
+        tables = self._memory(
+            m,
+            "tables",
+            settings.columns * settings.product_bits,
+            settings.pages * settings.rows,
+            settings.position_lanes,
+        )
+        for lane in range(settings.position_lanes):
+            map_read = maps.read_port()
+            level, nothing = Signal(settings.level_bits, name=f"level_{lane}"), ~inside[lane]
+            row = Cat(map_read.data, fields["page"]) | nothing.replicate(settings.row_bits)
+            m.d.comb += [
+                map_read.addr.eq(taps.address[lane]),
+                tables.read_address[lane].eq(row),
+                lanes.rows[lane].eq(tables.read_data[lane]),
+                lanes.levels[lane].eq(level),
+            ]
+            m.d.sync += level.eq(map_read.data & ~nothing.replicate(settings.level_bits))
+        self._weights(m, taps, lanes, fields, weight_address, product_there)
+        m.d.comb += [
+            lanes.valid.eq(product_there),
+            lanes.move.eq(sums_ending.block),
+            lanes.is_greatest.eq(fields["is_greatest"]),
+            lanes.shift.eq(drain.shift),
+            drain.block_ends.eq(sums_ending.block),
+            drain.positions_end.eq(sums_ending.positions),
+            drain.blocks_end.eq(sums_ending.blocks),
+            drain.advancing.eq(sums_ending.advancing),
+        ]
+        for lane in range(settings.position_lanes):
+            m.d.comb += drain.sums[lane].eq(lanes.sums[lane])
+        biases = self._memory(m, "biases", settings.sum_bits, settings.bias_depth)
+        m.d.comb += [
+            biases.read_address[0].eq(drain.bias_address),
+            drain.bias.eq(biases.read_data[0]),
+        ]
+        for step in range(settings.level_bits):
+            depth = settings.threshold_depth << step
+            thresholds = self._memory(m, "thresholds", settings.sum_bits, depth, step=step)
+            m.d.comb += [
+                thresholds.read_address[0].eq(drain.threshold_address[step]),
+                drain.threshold[step].eq(thresholds.read_data[0]),
+            ]
+
+        # The passes, one after the other.
+        program = self._memory(m, "program", WORD_BITS, settings.program_depth)
+        word_address = Signal(range(settings.program_depth))
+        n_fetched = Signal(range(len(fields) + 1))
+        word = program.read_data[0]
+        summing = drain.busy | level_there | product_there | sums_ending.block
+        m.d.comb += [
+            self.busy.eq(1),
+            program.read_address[0].eq(word_address),
+            self.answer.eq(drain.result),
+            self.answer_valid.eq(drain.result_valid),
+        ]
+        with m.FSM():
+            with m.State("stopped"):
+                m.d.comb += [self.load_ready.eq(1), self.busy.eq(0)]
+                m.d.sync += word_address.eq(self.header)
+                with m.If(self.run):
+                    m.next = "read header"
+            with m.State("read header"):
+                m.next = "take header"
+            with m.State("take header"):
+                m.d.sync += [last_input.eq(word), is_ready.eq(1)]
+                m.next = "await sample"
+            with m.State("await sample"):
+                m.d.comb += [self.load_ready.eq(~has_sample), self.busy.eq(has_sample)]
+                m.d.sync += word_address.eq(self.header + 1)
+                with m.If(has_sample):
+                    m.d.sync += n_fetched.eq(0)
+                    m.next = "fetch pass"
+                with m.Elif(~self.run):
+                    m.d.sync += [is_ready.eq(0), n_received.eq(0)]
+                    m.next = "stopped"
+            with m.State("fetch pass"):
+                m.d.sync += n_fetched.eq(n_fetched + 1)
+                with m.If(n_fetched != len(fields)):
+                    m.d.sync += word_address.eq(word_address + 1)
+                with m.Else():
+                    m.next = "start pass"
+                with m.Switch(n_fetched):
+                    for number, field in enumerate(fields.values()):
+                        with m.Case(number + 1):
+                            m.d.sync += field.eq(word)
+            with m.State("start pass"):
+                m.d.comb += [taps.start.eq(1), lanes.clear.eq(1), drain.start.eq(1)]
+                m.next = "run pass"
+            with m.State("run pass"), m.If(~taps.running):
+                with m.If(fields["is_last_of_input"]):
+                    m.d.sync += has_sample.eq(0)
+                m.next = "end pass"
+            with m.State("end pass"), m.If(~summing):
+                m.d.sync += n_fetched.eq(0)
+                m.next = "fetch pass"
+                with m.If(fields["is_last"]):
+                    m.next = "await sample"
+                    with m.If(fields["result"] == RESULTS.index("class")):
+                        m.next = "answer"
+            with m.State("answer"):
+                m.d.comb += [self.answer.eq(drain.best), self.answer_valid.eq(1)]
+                m.next = "await sample"
+        return m
+
+    def _weights(
+        self,
+        m: Module,
+        taps: Taps,
+        lanes: Lanes,
+        fields: Mapping[str, Signal],
+        address: Signal,
+        wanted: Signal,
+    ) -> None:
+        """Read weights, from ``address`` to the next cycle, when they are ``wanted``."""
+        settings = self.settings
+        n_bits = settings.channel_lanes * settings.weight_bits
+        if settings.weight_memory == "port":
+            is_sum = ~fields["is_greatest"]
+            m.d.comb += [
+                self.burst_begins.eq(taps.valid & taps.block_begins & is_sum),
+                self.burst_address.eq(taps.weight_address),
+                self.burst_length.eq(fields["taps"]),
+                self.weights_wanted.eq(wanted & is_sum),
+                lanes.weights.eq(self.weights),
+            ]
+        elif settings.weight_memory == "spram":
+            m.submodules.weights = spram = SPRAMMemory(n_bits)
+            m.d.comb += [
+                spram.read.eq(self.advance),
+                spram.read_address.eq(address),
+                lanes.weights.eq(spram.read_data),
+            ]
+            self._loads(m, "weights", spram)
+        else:
+            block = self._memory(m, "weights", n_bits, settings.weight_depth)
+            m.d.comb += [
+                block.read_address[0].eq(address),
+                lanes.weights.eq(block.read_data[0]),
+            ]
+
+    def _memory(
+        self, m: Module, name: Memory, n_bits: int, depth: int, n_readers: int = 1, step: int = 0
+    ) -> LoadedMemory:
+        """Add a memory that holds its part of the program, and can be loaded."""
+        init = self.content[name][step] if self.content else ()
+        made = LoadedMemory(n_bits, depth, init, n_readers)
+        m.submodules[f"{name}_{step}"] = made
+        self._loads(m, name, made, step)
+        return made
+
+    def _loads(
+        self, m: Module, name: Memory, target: LoadedMemory | SPRAMMemory, step: int = 0
+    ) -> None:
+        is_meant = (self.load.memory == MEMORIES.index(name)) & (self.load.step == step)
+        m.d.comb += [
+            target.write.eq(self.load_valid & is_meant),
+            target.write_address.eq(self.load.address),
+            target.write_data.eq(self.load.word),
+        ]

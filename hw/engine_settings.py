@@ -1,0 +1,97 @@
+"""The fixed shape of a folded engine: lanes, widths and depths, chosen before synthesis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["WORD_BITS", "EngineSettings", "WeightMemory"]
+
+WORD_BITS = 16
+"""Of everything that is loaded: a program's fields, and the parts of wide memory words."""
+
+WeightMemory = Literal["block", "spram", "port"]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What an engine is made of. Any program that fits runs on it.
+
+    Attributes
+    ----------
+    channel_lanes, position_lanes
+        Lanes are their product: so many channels out, at so many neighbouring positions of a
+        line, are summed at a time. Those of one position share its level and table row, those of
+        one channel its weight.
+    level_bits
+        Of a level, 1 to 8.
+    magnitude_bits
+        Of a weight, beside its sign: a table has ``2 ** magnitude_bits`` columns, and the negatives
+        of them for nothing.
+    product_bits
+        Of a table's entry, in two's complement, 2 to 16.
+    sum_bits
+        Of an accumulator, in two's complement, up to 16. Sums on their way may wrap round.
+    map_depth
+        Levels that can be held at a time: the sample and what the layers give.
+    pages
+        Product tables.
+    threshold_depth
+        Channels, or layers, with thresholds of their own.
+    bias_depth
+        Channels with a bias.
+    weight_depth
+        Words of weights, each with one for every channel lane.
+    program_depth
+        Words of 16 bits.
+    weight_memory
+        ``"block"``: block RAM, in the bitstream. ``"spram"``: those of iCE40 UltraPlus, loaded
+        after power-up. ``"port"``: a memory outside, read in bursts.
+    """
+
+    channel_lanes: int = 16
+    position_lanes: int = 2
+    level_bits: int = 4
+    magnitude_bits: int = 3
+    product_bits: int = 8
+    sum_bits: int = 16
+    map_depth: int = 5120
+    pages: int = 16
+    threshold_depth: int = 96
+    bias_depth: int = 256
+    weight_depth: int = 16384
+    program_depth: int = 512
+    weight_memory: WeightMemory = "spram"
+
+    @property
+    def lanes(self) -> int:
+        return self.channel_lanes * self.position_lanes
+
+    @property
+    def columns(self) -> int:
+        """Columns of a product table."""
+        return 1 << self.magnitude_bits
+
+    @property
+    def rows(self) -> int:
+        """Rows of a page: one for each level."""
+        return 1 << self.level_bits
+
+    @property
+    def weight_bits(self) -> int:
+        """Of a weight: a sign above its magnitude."""
+        return self.magnitude_bits + 1
+
+    @property
+    def map_bits(self) -> int:
+        return (self.map_depth - 1).bit_length()
+
+    @property
+    def row_bits(self) -> int:
+        """Of the number of a row in the table memory: a page above a level."""
+        return (self.pages * self.rows - 1).bit_length()
+
+    @property
+    def nothing_row(self) -> int:
+        """The row of all zeros that a padded position takes: the last of the last page."""
+        return (1 << self.row_bits) - 1

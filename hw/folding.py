@@ -1,0 +1,331 @@
+"""The scheduler: a network as a program for a folded engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nomul.hw.engine_settings import EngineSettings
+from nomul.hw.folded_geometry import (
+    Axis,
+    axes,
+    check_counts,
+    check_reach,
+    kernel_of,
+    map_order,
+)
+from nomul.hw.folded_memory import MapAllocator, Tables, check_depth
+from nomul.hw.program import Pass, Program, Result, field_widths
+from nomul.network import (
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    MaxPool2d,
+    Network,
+    UserError,
+    Weighted,
+)
+from nomul.network.layers import INPUT_NAME, layer_name
+from nomul.network.shapes import Shape
+
+__all__ = ["fold"]
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Channels that are made in one pass: the first in, out, and how many of them."""
+
+    first_in: int
+    n_in: int
+    first_out: int
+    n_out: int
+
+
+def fold(network: Network, settings: EngineSettings | None = None) -> Program:
+    """Return the program that computes ``network`` on an engine.
+
+    Raises
+    ------
+    UserError
+        If a layer is of a kind that the engine cannot do, or does not fit its widths or memories:
+        the sentence says which, by how much, and what would hold it.
+    """
+    return _Scheduler(network, settings or EngineSettings()).program()
+
+
+class _Scheduler:
+    """Passes made so far, and what they have put into the engine's memories."""
+
+    def __init__(self, network: Network, settings: EngineSettings) -> None:
+        self.network = network
+        self.settings = settings
+        self.tables = Tables(settings)
+        self.maps = MapAllocator(network, settings)
+        self.weights = [np.zeros((0, settings.channel_lanes), np.uint8)]
+        self.biases: list[int] = []
+        self.thresholds = [np.zeros((0, settings.rows - 1), np.int64)]
+        self.output_order: list[int] = []
+
+    def program(self) -> Program:
+        """Return the program."""
+        network, settings = self.network, self.settings
+        passes: list[Pass] = []
+        last_of_input = 0
+        for number, layer in enumerate(network.layers):
+            name = layer_name(number)
+            if not isinstance(layer, Dense | Conv2d | ConvTranspose2d | MaxPool2d):
+                raise UserError(
+                    f"{name} is of kind {layer.kind}, which the folded engine cannot do: it does "
+                    "dense layers, convolutions, transposed ones and max-pooling."
+                )
+            self._check_levels(name, layer)
+            if isinstance(layer, MaxPool2d):
+                passes.append(self._pool(name, layer))
+            else:
+                passes += self._weighted(name, layer)
+            if layer.source == INPUT_NAME:
+                last_of_input = len(passes) - 1
+        passes[last_of_input] = replace(passes[last_of_input], is_last_of_input=True)
+        passes[-1] = replace(passes[-1], is_last=True)
+        weights, thresholds = np.concatenate(self.weights), np.concatenate(self.thresholds)
+        check_depth(
+            f"words of {settings.channel_lanes} weights",
+            len(weights),
+            settings.weight_depth,
+            "what helps is fewer channels or neurons, or an engine with a deeper weight memory",
+        )
+        check_depth(
+            "biases",
+            len(self.biases),
+            settings.bias_depth,
+            "what helps is fewer channels or neurons, or an engine with more biases",
+        )
+        check_depth(
+            "sets of thresholds",
+            len(thresholds),
+            settings.threshold_depth,
+            "what helps is training without batch_norm, which has one set a layer, or an engine "
+            "with more",
+        )
+        check_depth(
+            "words of program",
+            1 + len(passes) * len(field_widths(settings)),
+            settings.program_depth,
+            "what helps is fewer layers or groups, or an engine with a deeper program memory",
+        )
+        return Program(
+            settings,
+            tuple(passes),
+            weights,
+            self.tables.content(),
+            np.array(self.biases, np.int32),
+            thresholds.astype(np.int32),
+            map_order(network.shapes[INPUT_NAME]),
+            np.array(self.output_order, np.int64),
+        )
+
+    def _check_levels(self, name: str, layer: Weighted | MaxPool2d) -> None:
+        for whose in (layer.source, name):
+            n_levels = self.network.level_counts[whose]
+            if n_levels is not None and n_levels > self.settings.rows:
+                raise UserError(
+                    f"{whose} gives {n_levels} levels, and the engine's have "
+                    f"{self.settings.level_bits} bits: what helps is network.levels = "
+                    f"{self.settings.rows}, or an engine of {(n_levels - 1).bit_length()} level "
+                    "bits."
+                )
+        if isinstance(layer, MaxPool2d):
+            return
+        least, greatest = self.network.bounds[name]
+        needed = 1 + max(
+            (int(value) if value >= 0 else ~int(value)).bit_length()
+            for value in (least.min(), greatest.max() + 1)
+        )
+        if needed > self.settings.sum_bits:
+            raise UserError(
+                f"{name} has sums of {needed} bits, and the engine's have "
+                f"{self.settings.sum_bits}: what helps is a smaller layer or smaller weights, or "
+                f"an engine of {needed} sum bits."
+            )
+
+    def _result(self, name: str) -> Result:
+        if name != layer_name(len(self.network.layers) - 1):
+            return "map"
+        kind = self.network.output.kind
+        return "sums" if kind == "accumulators" else kind
+
+    def _pool(self, name: str, layer: MaxPool2d) -> Pass:
+        """Each block is one channel; its thresholds 1, 2, 3, ... give the level itself."""
+        lines, positions = (
+            Axis(count, -padding, stride, tuple(range(size)))
+            for count, padding, stride, size in zip(
+                self.network.shapes[name][1:], layer.padding, layer.stride, layer.size, strict=True
+            )
+        )
+        group = _Group(0, 1, 0, self.network.shapes[name][0])
+        shape = self.network.shapes[layer.source]
+        made = self._pass(name, layer.source, shape, lines, positions, group, is_greatest=True)
+        start = self._add_thresholds(np.arange(1, self.settings.rows)[None])
+        self.biases.append(0)
+        return replace(made, bias_start=len(self.biases) - 1, threshold_start=start)
+
+    def _weighted(self, name: str, layer: Dense | Conv2d | ConvTranspose2d) -> Iterator[Pass]:
+        page, codes = self.tables.add(name, layer)
+        kernel, shape = kernel_of(
+            layer, codes[layer.weight_index], self.network.shapes[layer.source]
+        )
+        n_groups = 1 if isinstance(layer, Dense) else layer.groups
+        n_in, n_out = kernel.shape[-1], layer.n_channels // n_groups
+        shared_start = 0
+        if layer.thresholds is not None and layer.thresholds.ndim == 1:
+            shared_start = self._add_thresholds(layer.thresholds[None])
+        for lines, positions in axes(layer, self.network.shapes[name]):
+            for number in range(n_groups):
+                group = _Group(number * n_in, n_in, number * n_out, n_out)
+                channels = slice(group.first_out, group.first_out + n_out)
+                taps = kernel[channels][:, lines.taps][:, :, positions.taps].reshape(n_out, -1)
+                made = self._pass(name, layer.source, shape, lines, positions, group)
+                per_channel = layer.thresholds is not None and layer.thresholds.ndim == 2
+                made = replace(
+                    made,
+                    page=page,
+                    weight_start=self._add_weights(taps),
+                    bias_start=len(self.biases),
+                    threshold_start=shared_start,
+                    thresholds_per_channel=per_channel,
+                )
+                if per_channel:
+                    assert layer.thresholds is not None, "they are for each channel"
+                    start = self._add_thresholds(layer.thresholds[channels])
+                    made = replace(made, threshold_start=start)
+                # A weight with a sign adds the complement of its product: 1 less than wanted.
+                signs = taps >> self.settings.magnitude_bits
+                self.biases += (layer.bias[channels] + signs.sum(axis=1, dtype=np.int64)).tolist()
+                yield made
+
+    def _add_weights(self, taps: NDArray[np.uint8]) -> int:
+        """Add the weights of channels, shape (channels, taps); return the first word's address."""
+        n_channels, n_taps = taps.shape
+        lanes = self.settings.channel_lanes
+        start = sum(map(len, self.weights))
+        padded = np.zeros((-(-n_channels // lanes) * lanes, max(1, n_taps)), np.uint8)
+        padded[:n_channels, :n_taps] = taps
+        words = padded.reshape(-1, lanes, max(1, n_taps)).swapaxes(1, 2)
+        self.weights.append(words.reshape(-1, lanes))
+        return start
+
+    def _add_thresholds(self, thresholds: NDArray[np.integer]) -> int:
+        """Add sets of thresholds, shape (sets, levels - 1); return the first one's address."""
+        greatest = (1 << self.settings.sum_bits - 1) - 1  # no sum reaches it: _check_levels
+        start = sum(map(len, self.thresholds))
+        padded = np.full((len(thresholds), self.settings.rows - 1), greatest, np.int64)
+        padded[:, : thresholds.shape[1]] = np.clip(thresholds, -greatest - 1, greatest)
+        self.thresholds.append(padded)
+        return start
+
+    def _pass(
+        self,
+        name: str,
+        source: str,
+        shape: Shape,
+        lines: Axis,
+        positions: Axis,
+        group: _Group,
+        *,
+        is_greatest: bool = False,
+    ) -> Pass:
+        """Return the pass without what lies in the memories of weights, biases and thresholds."""
+        settings = self.settings
+        n_in, height, width = shape
+        n_out, _, out_width = self.network.shapes[name]
+        lanes = settings.position_lanes
+        n_blocks = -(-positions.count // lanes)
+        n_last = positions.count - lanes * (n_blocks - 1)
+        n_channels = 1 if is_greatest else min(settings.channel_lanes, group.n_out)
+        n_channel_blocks = -(-group.n_out // n_channels)
+        # Outputs without a tap take one, outside the source: its weights have no sign.
+        empty = not lines.taps or not positions.taps
+        kernel = (group.n_in, len(positions.taps), len(lines.taps))
+        last = (
+            *((0, 0, 0) if empty else (n - 1 for n in kernel)),
+            *(n_blocks - 1, lines.count - 1, n_channel_blocks - 1),
+        )
+        line = width * n_in
+        address_stride = (
+            *(1, n_in, line, lanes * positions.stride * n_in, lines.stride * line),
+            int(is_greatest),
+        )
+        out_stride = (
+            lanes * positions.out_stride * n_out,
+            lines.out_stride * out_width * n_out,
+            n_channels,
+        )
+        first = (lines.start * width + positions.start) * n_in + group.first_in
+        first_out = (lines.out_start * out_width + positions.out_start) * n_out + group.first_out
+        result = self._result(name)
+        if result != "map":
+            self._order_outputs(name, lines, positions, group, n_channels)
+        made = Pass(
+            last=last,
+            address_step=_steps(last, address_stride),
+            out_step=_steps(last[3:], out_stride),
+            start_address=self.maps.place(source) + first,
+            start_x=positions.start,
+            start_y=lines.start,
+            x_stride=lanes * positions.stride,
+            y_stride=lines.stride,
+            lane_address=positions.stride * n_in,
+            lane_x=positions.stride,
+            out_lane=positions.out_stride * n_out,
+            width=0 if empty else width,
+            height=height,
+            page=0,
+            is_greatest=is_greatest,
+            idle=0,
+            weight_start=0,
+            n_channels=n_channels,
+            n_channels_last=group.n_out - n_channels * (n_channel_blocks - 1),
+            n_positions_last=n_last,
+            out_start=self.maps.place(name) + first_out,
+            bias_start=0,
+            threshold_start=0,
+            thresholds_per_channel=False,
+            result=result,
+        )
+        n_drained = n_channels * (lanes if n_blocks > 1 else n_last)
+        made = replace(made, idle=max(1, n_drained - made.taps))
+        check_counts(name, made, settings)
+        if not empty:
+            check_reach(name, lines, height)
+            check_reach(name, positions, width)
+        return made
+
+    def _order_outputs(
+        self, name: str, lines: Axis, positions: Axis, group: _Group, n_channels: int
+    ) -> None:
+        """Note which of the network's outputs come when."""
+        _, out_height, out_width = self.network.shapes[name]
+        if self.network.output.kind == "class" and (
+            self.output_order or out_height * out_width > 1
+        ):
+            raise UserError(
+                f"{name} gives the class by more than one pass, which the folded engine cannot do: "
+                "end the network with a dense layer."
+            )
+        for first in range(0, group.n_out, n_channels):
+            channels = group.first_out + np.arange(first, min(first + n_channels, group.n_out))
+            y = lines.out_start + lines.out_stride * np.arange(lines.count)
+            x = positions.out_start + positions.out_stride * np.arange(positions.count)
+            order = (channels * out_height + y[:, None, None]) * out_width + x[:, None]
+            self.output_order += order.ravel().tolist()
+
+
+def _steps(last: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what to add when each loop advances and all inner ones, at their ends, begin again."""
+    back = [
+        sum(n * s for n, s in zip(last[:k], strides[:k], strict=True)) for k in range(len(last))
+    ]
+    return tuple(stride - b for stride, b in zip(strides, back, strict=True))

@@ -1,0 +1,152 @@
+"""Networks and settings that the tests of the folded engine share."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from nomul.hw.engine_settings import EngineSettings
+from nomul.network import (
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    Input,
+    Layer,
+    MaxPool2d,
+    Network,
+    Output,
+)
+from nomul.network.layers import Weighted
+from nomul.network.model import OutputKind
+from tests.network.strategies import graphs
+from tests.networks import random_tables
+
+__all__ = ["NETWORKS", "SMALL", "chain", "chains", "with_opposites"]
+
+SMALL = EngineSettings(
+    channel_lanes=4,
+    position_lanes=2,
+    map_depth=1024,
+    pages=8,
+    threshold_depth=64,
+    bias_depth=128,
+    weight_depth=2048,
+    program_depth=4096,
+    weight_memory="block",
+)
+"""For builds of seconds, with room for nearly all of :func:`chains`."""
+
+
+def chain(
+    shape: tuple[int, ...],
+    levels: tuple[int, ...],
+    output: OutputKind,
+    layers: list[tuple[Any, ...]],
+    *,
+    shared: bool = False,
+) -> Network:
+    """Return a network of layers, one behind the other, with random tables.
+
+    ``levels`` counts those of the input and of each layer with thresholds; a layer is its kind, the
+    shape of its weights, or None, its channels out, and its geometry.
+    """
+    counts = itertools.chain(levels[1:], [None])
+    made: list[Layer] = []
+    n_levels: int | None = levels[0]
+    for number, (kind, weights, n_out, geometry) in enumerate(layers):
+        source = f"layers.{number - 1}" if number else "input"
+        if weights is None:
+            made.append(kind(**geometry, source=source))
+            continue
+        assert n_levels is not None, "only the last layer has no thresholds"
+        following = next(counts)
+        tables = random_tables(weights, n_out, n_levels, following, seed=number, shared=shared)
+        made.append(kind(**tables, **geometry, source=source))
+        n_levels = following
+    return Network(Input(shape, np.arange(levels[0] - 1.0)), tuple(made), Output(output))
+
+
+def with_opposites(network: Network) -> Network:
+    """Return the network with every second weight value the negative of the one before it."""
+
+    def changed(layer: Layer) -> Layer:
+        if not isinstance(layer, Weighted):
+            return layer
+        table = layer.product_table.copy()
+        table[:, 1::2] = -table[:, : table.shape[1] - 1 : 2]
+        return dataclasses.replace(layer, product_table=table, level_value=None, centre=None)
+
+    return dataclasses.replace(network, layers=tuple(map(changed, network.layers)))
+
+
+NETWORKS = {
+    "one neuron": chain((1,), (2,), "accumulators", [(Dense, (1, 1), 1, {})]),
+    "dense": chain(
+        (13,), (16, 3), "class", [(Dense, (9, 13), 9, {}), (Dense, (10, 9), 10, {})], shared=True
+    ),
+    "pictures": with_opposites(
+        chain(
+            (2, 7, 9),
+            (4, 16, 5),
+            "class",
+            [
+                (Conv2d, (6, 2, 3, 3), 6, {"stride": (1, 2), "padding": (1, 1)}),
+                (MaxPool2d, None, 6, {"size": (3, 2), "stride": (2, 2), "padding": (1, 0)}),
+                (Conv2d, (6, 3, 2, 1), 6, {"groups": 2}),
+                (Dense, (5, 6 * 3 * 2), 5, {}),
+            ],
+        )
+    ),
+    "a line, depthwise": chain(
+        (3, 11),
+        (5, 7),
+        "accumulators",
+        [
+            (Conv2d, (6, 1, 1, 4), 6, {"stride": (1, 3), "padding": (0, 2), "groups": 3}),
+            (Conv2d, (2, 6, 1, 1), 2, {}),
+        ],
+    ),
+    "transposed": with_opposites(
+        chain(
+            (4, 3, 2),
+            (3, 16, 4),
+            "levels",
+            [
+                (
+                    ConvTranspose2d,
+                    (4, 3, 3, 2),
+                    6,
+                    {
+                        "stride": (2, 3),
+                        "padding": (1, 0),
+                        "output_padding": (1, 2),
+                        "groups": 2,
+                    },
+                ),
+                (ConvTranspose2d, (6, 2, 1, 1), 2, {"stride": (1, 2)}),
+            ],
+        )
+    ),
+    "nothing but a maximum": chain(
+        (5, 4, 4), (13,), "levels", [(MaxPool2d, None, 5, {"size": (2, 2), "stride": (1, 3)})]
+    ),
+}
+"""A few of every kind: edges of maps, blocks that are not full, outputs without a tap."""
+
+
+@st.composite
+def chains(draw: st.DrawFn, max_stages: int = 3, max_size: int = 5) -> Network:
+    """Draw a network that an engine can do: up to 16 levels, and weights with opposites or not."""
+    kinds = ("dense", "conv", "transposed", "pool")
+    network = draw(graphs(max_stages, max_size, max_levels=16, kinds=kinds))
+    if draw(st.booleans()):
+        network = with_opposites(network)
+    last = network.layers[-1]
+    _, height, width = network.shapes[f"layers.{len(network.layers) - 1}"]
+    if network.output.kind == "class" and height * width * getattr(last, "groups", 1) > 1:
+        network = dataclasses.replace(network, output=Output("accumulators"))
+    return network

@@ -1,0 +1,297 @@
+"""Engines in Verilator, and what their ports promise in Amaranth's simulator."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+from hypothesis import HealthCheck, Phase, given, settings
+from numpy.typing import NDArray
+
+from nomul.hw.engine import Engine
+from nomul.hw.engine_settings import EngineSettings
+from nomul.hw.engine_verilog import emit_engine
+from nomul.hw.folding import fold
+from nomul.hw.program_image import MEMORIES, load_words
+from nomul.hw.verilog import convert
+from nomul.network import Conv2d, Dense, Network
+from nomul.sim.batch import BatchSimulator, build_batch
+from nomul.sim.folded import packed_load_words, run_folded
+from nomul.sim.golden import evaluate_levels
+from nomul.sim.interpreter import sample_cycles
+from nomul.sim.verilator import is_installed
+from tests.hw.folded import NETWORKS, SMALL, chain, chains
+from tests.hw.outside import WithMemoryOutside
+from tests.networks import random_levels, random_network
+
+needs_verilator = pytest.mark.skipif(
+    not is_installed("verilator"), reason="verilator is not installed"
+)
+
+IN_BITSTREAM = fold(NETWORKS["pictures"], SMALL)
+SHAPES = {
+    "4x2": SMALL,
+    "8x1": dataclasses.replace(
+        SMALL, channel_lanes=8, position_lanes=1, weight_memory="spram", weight_depth=16384
+    ),
+}
+SLOW_SHAPES = {
+    "1x1": dataclasses.replace(SMALL, channel_lanes=1, position_lanes=1, weight_depth=8192),
+    "3x3": dataclasses.replace(SMALL, channel_lanes=3, position_lanes=3),
+    "8x4": dataclasses.replace(
+        SMALL, channel_lanes=8, position_lanes=4, weight_memory="spram", weight_depth=16384
+    ),
+    "8 bits": dataclasses.replace(
+        SMALL, channel_lanes=5, level_bits=8, magnitude_bits=4, product_bits=12
+    ),
+    "1 bit": dataclasses.replace(
+        SMALL, level_bits=1, magnitude_bits=1, product_bits=5, sum_bits=10, pages=4
+    ),
+}
+
+
+def build(shape: EngineSettings, folder: Path, engine: Engine | None = None) -> BatchSimulator:
+    return build_batch(emit_engine(engine or Engine(shape)), folder)
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BatchSimulator]:
+    return {
+        "4x2": build(SMALL, tmp_path_factory.mktemp("4x2"), Engine(SMALL, IN_BITSTREAM)),
+        "8x1": build(SHAPES["8x1"], tmp_path_factory.mktemp("8x1")),
+    }
+
+
+def check(
+    engine: BatchSimulator, shape: EngineSettings, network: Network, n_samples: int
+) -> tuple[int, int]:
+    """See that all bits are right, with and without stalls; return cycles taken and promised.
+
+    Where levels come later than a sample could begin, so does the answer: by as much exactly.
+    """
+    program = fold(network, shape)
+    found = run_folded(engine, network, program, random_levels(network, n_samples), seed=1)
+    assert (found.mismatches, found.first_mismatch) == (0, None)
+    assert found.cycles_per_sample >= sample_cycles(program)
+    return found.cycles_per_sample, sample_cycles(program)
+
+
+@needs_verilator
+def test_a_program_in_the_bitstream_runs_unloaded(engines: dict[str, BatchSimulator]) -> None:
+    network = NETWORKS["pictures"]
+    levels = random_levels(network, 20)
+    found = engines["4x2"].run(
+        levels[:, IN_BITSTREAM.input_order].ravel(), 20, limit=sample_cycles(IN_BITSTREAM) + 100
+    )
+    assert (found.answers[:, 0] == evaluate_levels(network, levels)).all()
+
+
+@needs_verilator
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("case", NETWORKS)
+def test_one_engine_runs_every_program_bit_for_bit_in_the_promised_time(
+    case: str, shape: str, engines: dict[str, BatchSimulator]
+) -> None:
+    taken, promised = check(engines[shape], SHAPES[shape], NETWORKS[case], 20)
+    # A sample that one pass reads comes behind it, and the engine waits.
+    assert taken == promised or len(NETWORKS[case].layers) == 1
+
+
+@needs_verilator
+@pytest.mark.parametrize("shape", SHAPES)
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    phases=[Phase.explicit, Phase.generate],  # the slow test below shrinks
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(chains(max_size=4))
+def test_an_engine_runs_any_network(
+    engines: dict[str, BatchSimulator], shape: str, network: Network
+) -> None:
+    check(engines[shape], SHAPES[shape], network, 3)
+
+
+@needs_verilator
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SLOW_SHAPES)
+def test_an_engine_of_any_shape_runs_any_network(shape: str, tmp_path: Path) -> None:
+    roomy = dataclasses.replace(
+        SLOW_SHAPES[shape],
+        map_depth=4096,
+        bias_depth=512,
+        threshold_depth=512,
+        pages=16,
+        program_depth=16384,
+    )
+    engine = build(roomy, tmp_path)
+    if shape == "1 bit":
+        bits = random_network((30, 20, 5), (2, 2), n_centres=2)
+        check(engine, roomy, bits, 50)
+        return
+
+    @settings(
+        max_examples=200,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(chains(max_size=4))
+    def any_network(network: Network) -> None:
+        check(engine, roomy, network, 3)
+
+    any_network()
+
+
+@needs_verilator
+@pytest.mark.slow
+def test_a_network_for_pictures_runs_at_full_size(tmp_path: Path) -> None:
+    """The shape of examples/mnist-cnn-folded.toml, with random weights."""
+    conv = {"stride": (2, 2), "padding": (1, 1)}
+    network = chain(
+        (1, 28, 28),
+        (16, 16, 16, 16),
+        "class",
+        [
+            (Conv2d, (12, 1, 3, 3), 12, conv),
+            (Conv2d, (24, 12, 3, 3), 24, conv),
+            (Conv2d, (48, 24, 3, 3), 48, conv),
+            (Dense, (10, 48 * 4 * 4), 10, {}),
+        ],
+    )
+    full = EngineSettings()
+    taken, promised = check(build(full, tmp_path), full, network, 200)
+    assert taken == promised
+
+
+TINY = EngineSettings(
+    channel_lanes=2,
+    position_lanes=1,
+    level_bits=2,
+    magnitude_bits=2,
+    map_depth=16,
+    pages=3,
+    threshold_depth=4,
+    bias_depth=8,
+    weight_depth=64,
+    program_depth=128,
+    weight_memory="block",
+)
+
+
+async def load(ctx: Any, engine: Engine, network: Network, header: int = 0) -> None:
+    for memory, step, address, word in load_words(fold(network, TINY)):
+        place = address + header * (memory == MEMORIES.index("program"))
+        payload = {"memory": memory, "step": step, "address": place, "word": word}
+        ctx.set(engine.load.payload, payload)
+        ctx.set(engine.load.valid, 1)
+        await ctx.tick().until(engine.load.ready)
+    ctx.set(engine.load.valid, 0)
+
+
+async def send(ctx: Any, engine: Engine, levels: NDArray[np.int64]) -> None:
+    for level in levels.tolist():
+        ctx.set(engine.i.payload, level)
+        ctx.set(engine.i.valid, 1)
+        await ctx.tick().until(engine.i.ready)
+    ctx.set(engine.i.valid, 0)
+
+
+async def receive(ctx: Any, engine: Engine) -> int:
+    ctx.set(engine.o.ready, 1)
+    (answer,) = await ctx.tick().sample(engine.o.payload).until(engine.o.valid)
+    ctx.set(engine.o.ready, 0)
+    return int(answer)
+
+
+def test_a_stopped_engine_forgets_finishes_and_takes_another_program() -> None:
+    first, second = (random_network((n, 3, 4), (4, 3), seed=n, n_centres=4) for n in (5, 3))
+    samples, others = random_levels(first, 3), random_levels(second, 3)
+    classes = evaluate_levels(first, samples).tolist()
+    engine = Engine(TINY)
+    ended = []
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(engine.i.valid, 1)
+        for _ in range(5):
+            await ctx.tick()
+            assert not ctx.get(engine.i.ready), "nothing is accepted before it runs"
+        ctx.set(engine.i.valid, 0)
+        await load(ctx, engine, first)
+        ctx.set(engine.run, 1)
+        await send(ctx, engine, samples[0][:3])
+        assert not ctx.get(engine.busy), "a level is missing"
+        await send(ctx, engine, samples[0][3:])
+        assert ctx.get(engine.busy)
+        assert not ctx.get(engine.load.ready)
+        assert await receive(ctx, engine) == classes[0]
+        assert not ctx.get(engine.busy)
+
+        # A part of a sample is forgotten when it is discarded, and when it stops.
+        await send(ctx, engine, samples[1][:2])
+        ctx.set(engine.discard, 1)
+        await ctx.tick()
+        ctx.set(engine.discard, 0)
+        await send(ctx, engine, samples[1])
+        assert await receive(ctx, engine) == classes[1]
+        await send(ctx, engine, samples[1][:2])
+        ctx.set(engine.run, 0)
+        for _ in range(3):
+            assert not ctx.get(engine.i.ready)
+            await ctx.tick()
+        ctx.set(engine.run, 1)
+        await send(ctx, engine, samples[2])
+
+        # A sample that has arrived is finished.
+        ctx.set(engine.run, 0)
+        assert ctx.get(engine.busy)
+        ctx.set(engine.i.valid, 1)
+        ctx.set(engine.o.ready, 1)
+        while not ctx.get(engine.o.valid):
+            assert not ctx.get(engine.i.ready)
+            await ctx.tick()
+        assert ctx.get(engine.o.payload) == classes[2]
+        ctx.set(engine.i.valid, 0)
+
+        await load(ctx, engine, second, header=40)
+        ctx.set(engine.header, 40)
+        ctx.set(engine.run, 1)
+        for levels, answer in zip(others, evaluate_levels(second, others), strict=True):
+            await send(ctx, engine, levels)
+            assert await receive(ctx, engine) == answer
+        ended.append(True)
+
+    simulator = Simulator(engine)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run_until(10_000e-6)
+    assert ended
+
+
+@needs_verilator
+@pytest.mark.parametrize("pauses", [False, True])
+@pytest.mark.parametrize("case", ["pictures", "transposed"])
+def test_weights_may_lie_outside(case: str, pauses: bool, tmp_path: Path) -> None:
+    network = NETWORKS[case]
+    program = fold(network, dataclasses.replace(SMALL, weight_memory="port"))
+    hardware = WithMemoryOutside(program, pauses=pauses)
+    engine = build_batch(convert(hardware, "top"), tmp_path)
+    levels = random_levels(network, 20)
+    expected = evaluate_levels(network, levels).reshape(20, -1)
+    if network.output.kind != "class":
+        expected = expected[:, program.output_order]
+    for seed in (0, 1):
+        found = engine.run(
+            levels[:, program.input_order].ravel(),
+            expected.size,
+            loads=packed_load_words(program),
+            limit=10 * sample_cycles(program),
+            seed=seed,
+        )
+        assert (found.answers.reshape(expected.shape) == expected).all()

@@ -1,0 +1,145 @@
+"""A program by hand, each of whose numbers is plain; programs of networks: test_folding.py."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nomul.hw.engine_settings import EngineSettings
+from nomul.hw.folding import fold
+from nomul.hw.program import Pass, Program, Result, field_widths
+from nomul.sim.golden import evaluate_levels
+from nomul.sim.interpreter import execute, pass_cycles, sample_cycles
+from tests.hw.folded import NETWORKS, SMALL
+from tests.networks import random_levels
+
+SETTINGS = EngineSettings(
+    channel_lanes=2, position_lanes=2, level_bits=2, magnitude_bits=1, map_depth=16
+)
+
+# A line of three levels, padded by one; two channels of kernel 2, so of four positions: the first
+# channel adds what it sees, 3 for each level 1; the second subtracts the second of its taps.
+MADE = Pass(
+    last=(0, 1, 0, 1, 0, 0),
+    address_step=(0, 1, 0, 1, 0, 0),
+    out_step=(4, 0, 0),
+    start_address=-1,
+    start_x=-1,
+    start_y=0,
+    x_stride=2,
+    y_stride=1,
+    lane_address=1,
+    lane_x=1,
+    out_lane=2,
+    width=3,
+    height=1,
+    page=0,
+    is_greatest=False,
+    idle=2,
+    weight_start=0,
+    n_channels=2,
+    n_channels_last=2,
+    n_positions_last=2,
+    out_start=3,
+    bias_start=0,
+    threshold_start=0,
+    thresholds_per_channel=True,
+    result="sums",
+    is_last_of_input=True,
+    is_last=True,
+)
+
+
+def program(*passes: Pass) -> Program:
+    return Program(
+        SETTINGS,
+        passes,
+        # Column 0 is 3 for each level, column 1 is 0: a sign above the magnitude.
+        weights=np.array([[0, 1], [0, 2]], np.uint8),
+        tables=np.array([[[0, 0], [3, 0], [6, 0], [9, 0]]], np.int16),
+        # The second channel's 1 is that of its sign.
+        biases=np.array([10, 0 + 1], np.int32),
+        thresholds=np.array([[10, 20, 30], [-8, -6, 0]], np.int32),
+        input_order=np.array([2, 0, 1]),
+        output_order=np.arange(8),
+    )
+
+
+LEVELS = np.array([2, 3, 1])  # in the map 1, 2, 3
+FIRST = [10 + 3 * total for total in (0 + 1, 1 + 2, 2 + 3, 3 + 0)]
+# A tap outside has products of 0, whose complement is -1: its bias makes that 0.
+SECOND = [-3 * level for level in (1, 2, 3, 0)]
+
+
+def results(kind: Result) -> list[int]:
+    return execute(program(replace(MADE, result=kind)), LEVELS)
+
+
+def test_sums_leave_position_by_position() -> None:
+    assert results("sums") == [total for pair in zip(FIRST, SECOND, strict=True) for total in pair]
+
+
+def test_levels_count_the_thresholds_that_are_reached() -> None:
+    """10, 20, 30 for the first channel's 13, 19, 25, 19; -8, -6, 0 for -3, -6, -9, 0."""
+    assert results("levels") == [1, 2, 1, 2, 2, 0, 1, 3]
+    shared = replace(MADE, result="levels", thresholds_per_channel=False)
+    assert execute(program(shared), LEVELS) == [1, 0, 1, 0, 2, 0, 1, 0]
+
+
+def test_the_class_is_the_first_of_the_greatest() -> None:
+    assert results("class") == [4]
+
+
+def test_levels_in_a_map_are_read_by_the_next_pass() -> None:
+    """The greatest of the four levels of each channel, which lie from 3 on, in pairs."""
+    greatest = replace(
+        MADE,
+        last=(0, 3, 0, 0, 0, 1),
+        address_step=(0, 2, 0, 0, 0, 1 - 3 * 2),
+        start_address=3,
+        start_x=0,
+        width=4,
+        is_greatest=True,
+        n_channels=1,
+        n_channels_last=1,
+        n_positions_last=1,
+        result="levels",
+        thresholds_per_channel=False,
+    )
+    made = replace(program(replace(MADE, result="map"), greatest), biases=np.array([10, 1, 0]))
+    made = replace(made, thresholds=np.vstack([made.thresholds, [[1, 2, 3]]]).astype(np.int32))
+    made = replace(
+        made, passes=(made.passes[0], replace(greatest, bias_start=2, threshold_start=2))
+    )
+    assert execute(made, LEVELS) == [2, 3]
+
+
+def test_no_sample_is_changed() -> None:
+    network = NETWORKS["pictures"]
+    made = fold(network, SMALL)
+    levels = random_levels(network, 4)
+    expected = evaluate_levels(network, levels).tolist()
+    assert [execute(made, sample) for sample in levels] == [[answer] for answer in expected]
+    assert (levels == random_levels(network, 4)).all()
+
+
+def test_a_sample_takes_the_cycles_of_its_passes() -> None:
+    made = fold(NETWORKS["pictures"], SMALL)
+    passes = [pass_cycles(made, one) for one in made.passes]
+    # An answer is a cycle of its own, and so is the wait for the next sample.
+    assert sample_cycles(made) == sum(passes) + 2
+    levels = fold(NETWORKS["transposed"], SMALL)
+    assert sample_cycles(levels) == sum(pass_cycles(levels, one) for one in levels.passes) + 1
+
+
+@pytest.mark.parametrize("more", [1, 10])
+def test_another_tap_is_a_cycle_for_every_block(more: int) -> None:
+    """Of the cycles themselves, test_engine.py holds the hardware to each."""
+    made = program(MADE)
+    before = pass_cycles(made, MADE)
+    assert before > len(field_widths(SETTINGS)) + MADE.blocks * MADE.taps
+    longer = replace(MADE, last=(more, *MADE.last[1:]))
+    assert longer.taps == MADE.taps + 2 * more
+    assert pass_cycles(made, longer) == before + 2 * 2 * more
