@@ -121,6 +121,14 @@ class Pass:
     def blocks(self) -> int:
         return (self.last[3] + 1) * (self.last[4] + 1) * (self.last[5] + 1)
 
+    def products(self, settings: EngineSettings) -> int:
+        """Return how many products are summed for a sample, those of padded positions included."""
+        if self.is_greatest:
+            return 0
+        n_positions = self.last[3] * settings.position_lanes + self.n_positions_last
+        n_channels = self.last[5] * self.n_channels + self.n_channels_last
+        return self.taps * n_positions * (self.last[4] + 1) * n_channels
+
     def fields(self, settings: EngineSettings) -> dict[str, int]:
         """Return all numbers by name, in the order of their words."""
         found = {}

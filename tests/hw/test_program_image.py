@@ -7,8 +7,8 @@ import pytest
 
 from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.folding import fold
-from nomul.hw.program import Program
-from nomul.hw.program_image import MEMORIES, load_words, memory_words, parts
+from nomul.hw.program import Program, field_widths
+from nomul.hw.program_image import MEMORIES, fits_half, load_words, memory_words, parts
 from tests.hw.folded import NETWORKS, SMALL
 
 SETTINGS = {"small": SMALL, "default": EngineSettings(program_depth=1024)}
@@ -96,3 +96,48 @@ def test_what_is_loaded_is_every_word_in_parts(program: Program) -> None:
                 whole = sum(found[address * places + n] << 16 * n for n in range(n_parts))
                 assert whole == word
     assert not loaded
+
+
+@PROGRAMS
+def test_a_program_that_fits_half_leaves_the_other_half_alone(program: Program) -> None:
+    settings = program.settings
+    depths = {
+        "program": settings.program_depth,
+        "tables": settings.pages * settings.rows,
+        "biases": settings.bias_depth,
+        "thresholds": settings.threshold_depth,
+        "weights": settings.weight_depth,
+    }
+    n_bits = {
+        "tables": settings.columns * settings.product_bits,
+        "weights": settings.channel_lanes * settings.weight_bits,
+    }
+    fits = True
+    for half in (0, 1):
+        for memory, step, address, _ in load_words(program, half):
+            name = MEMORIES[memory]
+            n_parts = 1 << (parts(n_bits.get(name, 16)) - 1).bit_length()
+            middle = n_parts * (depths[name] << step) // 2
+            start, end = (middle, 2 * middle) if half else (0, middle)
+            is_last_page = name == "tables" and address >= end - n_parts * settings.rows
+            fits &= start <= address < end and not (half and is_last_page)
+    assert fits_half(program) <= fits
+    assert fits_half(program) or len(program.passes) > 1
+
+
+@PROGRAMS
+def test_a_program_in_the_upper_half_finds_what_is_its_own_there(program: Program) -> None:
+    settings = program.settings
+    names = list(field_widths(settings))
+    offsets = {
+        "page": settings.pages // 2,
+        "weight_start": settings.weight_depth // 2,
+        "bias_start": settings.bias_depth // 2,
+        "threshold_start": settings.threshold_depth // 2,
+    }
+    (lower,), (upper,) = (memory_words(program, half)["program"] for half in (0, 1))
+    assert lower[0] == upper[0]
+    for place, (low, high) in enumerate(zip(lower[1:], upper[1:], strict=True)):
+        name = names[place % len(names)]
+        width = field_widths(settings)[name]
+        assert high == (low + offsets.get(name, 0)) % (1 << width)
