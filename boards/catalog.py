@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nomul.hw.devices import Device, find_device
+from nomul.hw.engine_settings import EngineSettings
 from nomul.network.errors import UserError, unknown_name
 
 __all__ = ["BOARDS", "Board", "find_board"]
@@ -40,11 +41,29 @@ class Board:
     def device(self) -> Device:
         return find_device(self.device_name)
 
+    @property
+    def engine_settings(self) -> EngineSettings:
+        """The folded engine that fits the device."""
+        return _ENGINES[self.device_name]
+
     def platform(self) -> Any:
         """Return a new amaranth-boards platform, good for one build."""
         module, _, name = self.platform_path.partition(":")
         return getattr(importlib.import_module(module), name)()
 
+
+# That of UltraPlus has its weights in the four single-ported RAMs, and as many lanes as there are
+# logic cells for; the other one is at the end of its block RAMs.
+_ENGINES = {
+    "up5k": EngineSettings(),
+    "hx8k": EngineSettings(
+        channel_lanes=8,
+        map_depth=2048,
+        threshold_depth=32,
+        weight_depth=1536,
+        weight_memory="block",
+    ),
+}
 
 BOARDS = {
     board.name: board

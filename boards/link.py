@@ -89,12 +89,12 @@ class Link(wiring.Component):
 
 
 class SerialLink(wiring.Component):
-    """A :class:`Link` between the two lines of a serial port.
+    """A link between the two lines of a serial port.
 
     Parameters
     ----------
-    core
-        As for :class:`Link`.
+    link
+        A :class:`Link`, or another component with its streams of bytes; becomes a submodule.
     divisor
         Clock cycles per bit; see :func:`nomul.boards.uart.uart_divisor`.
 
@@ -109,15 +109,15 @@ class SerialLink(wiring.Component):
     rx: Signal
     tx: Signal
 
-    def __init__(self, core: wiring.Component, divisor: int) -> None:
-        self.core = core
+    def __init__(self, link: wiring.Component, divisor: int) -> None:
+        self.link = link
         self.divisor = divisor
         super().__init__({"rx": In(1, init=1), "tx": Out(1, init=1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.receiver = receiver = UARTReceiver(self.divisor)
-        m.submodules.link = link = Link(self.core)
+        m.submodules.link = link = self.link
         m.submodules.transmitter = transmitter = UARTTransmitter(self.divisor)
         wiring.connect(m, receiver.o, link.i)
         wiring.connect(m, link.o, transmitter.i)

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 __all__ = [
+    "BAUD",
     "LATENCY_MAX",
     "N_LATENCY",
     "N_SEQUENCE",
@@ -23,6 +24,7 @@ __all__ = [
     "unpack_reply",
 ]
 
+BAUD = 115_200
 N_SEQUENCE = 1  # bytes
 N_LATENCY = 2  # bytes
 LATENCY_MAX = 1 << 8 * N_LATENCY - 1  # cycles; the hardware's counter stops at its top bit

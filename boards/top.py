@@ -1,4 +1,4 @@
-"""The top level on a board: a core behind the board's serial port."""
+"""The top level on a board: a link on the board's serial port."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Top"]
 
 
 class Top(Elaboratable):
-    """A core behind the first serial port of whatever platform it is elaborated for.
+    """A link on the first serial port of whatever platform it is elaborated for.
 
     Everything runs in the domain ``sync`` that the platform makes of the board's oscillator, and
     whose power-on reset it drives. There is no PLL: 12 MHz, what all our boards have, is more
@@ -22,12 +22,12 @@ class Top(Elaboratable):
 
     Parameters
     ----------
-    core
-        As for :class:`nomul.boards.link.Link`.
+    link
+        As for :class:`nomul.boards.link.SerialLink`.
     """
 
-    def __init__(self, core: wiring.Component) -> None:
-        self.core = core
+    def __init__(self, link: wiring.Component) -> None:
+        self.link = link
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -37,6 +37,6 @@ class Top(Elaboratable):
         m.submodules.rx_pin = rx_pin = io.Buffer("i", port.rx)
         m.submodules.tx_pin = tx_pin = io.Buffer("o", port.tx)
         divisor = uart_divisor(platform.default_clk_frequency)
-        m.submodules.serial_link = serial_link = SerialLink(self.core, divisor)
+        m.submodules.serial_link = serial_link = SerialLink(self.link, divisor)
         m.d.comb += [serial_link.rx.eq(rx_pin.i), tx_pin.o.eq(serial_link.tx)]
         return m

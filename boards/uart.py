@@ -6,11 +6,10 @@ from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import cdc, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from nomul.boards.protocol import BAUD
 from nomul.network.errors import UserError
 
-__all__ = ["BAUD", "UARTReceiver", "UARTTransmitter", "uart_divisor"]
-
-BAUD = 115_200
+__all__ = ["UARTReceiver", "UARTTransmitter", "uart_divisor"]
 
 _ERROR_MAX = 0.02  # each end may be off by this: sampled mid-bit, 9.5 bits drift by 0.38 bits
 _DIVISOR_MIN = 8  # synchronizing and rounding shift the sampling point by up to a cycle

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from nomul.hw.plan import Plan
     from nomul.network import Network
 
-__all__ = ["data_argument", "network_argument", "out_argument", "plan_arguments", "planned"]
+__all__ = [
+    "board_argument",
+    "data_argument",
+    "network_argument",
+    "out_argument",
+    "plan_arguments",
+    "planned",
+    "port_argument",
+    "samples_argument",
+]
 
 
 def network_argument(parser: ArgumentParser) -> None:
@@ -37,6 +46,32 @@ def data_argument(parser: ArgumentParser) -> None:
 def out_argument(parser: ArgumentParser) -> None:
     """Add the folder that a command writes into."""
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for results")
+
+
+def board_argument(parser: ArgumentParser) -> None:
+    """Add the board."""
+    from nomul.boards.catalog import BOARDS
+
+    names = ", ".join(BOARDS)
+    parser.add_argument("--board", default="icebreaker", help=f"{names} (default: icebreaker)")
+
+
+def port_argument(parser: ArgumentParser) -> None:
+    """Add the serial port that a board is at."""
+    parser.add_argument(
+        "--port",
+        metavar="PORT",
+        required=True,
+        help="serial port of the board, such as /dev/ttyUSB1, or a URL such as "
+        "socket://localhost:7000",
+    )
+
+
+def samples_argument(parser: ArgumentParser) -> None:
+    """Add how many of a data set's test samples are taken."""
+    parser.add_argument(
+        "--samples", metavar="N", type=int, help="how many test samples (default: all)"
+    )
 
 
 def plan_arguments(parser: ArgumentParser) -> None:

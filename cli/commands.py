@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from nomul.cli.arguments import (
+    board_argument,
     data_argument,
     network_argument,
     out_argument,
     plan_arguments,
     planned,
+    port_argument,
+    samples_argument,
 )
 
 __all__ = ["COMMANDS", "Command"]
@@ -241,9 +244,7 @@ def _verilog(options: Namespace) -> int:
 def _simulate_arguments(parser: ArgumentParser) -> None:
     _estimate_arguments(parser)
     data_argument(parser)
-    parser.add_argument(
-        "--samples", metavar="N", type=int, help="how many test samples (default: all)"
-    )
+    samples_argument(parser)
     parser.add_argument(
         "--simulator", default="verilator", help="verilator or icarus (default: verilator)"
     )
@@ -265,23 +266,101 @@ def _simulate(options: Namespace) -> int:
 
 
 def _build_arguments(parser: ArgumentParser) -> None:
-    from nomul.boards.catalog import BOARDS
-
     network_argument(parser)
-    names = ", ".join(BOARDS)
-    parser.add_argument("--board", default="icebreaker", help=f"{names} (default: icebreaker)")
+    board_argument(parser)
+    parser.add_argument(
+        "--folded",
+        action="store_true",
+        help="the board's folded engine, and the network as a program for it",
+    )
     plan_arguments(parser)
     out_argument(parser)
 
 
 def _build(options: Namespace) -> int:
     from nomul.boards.catalog import find_board
-    from nomul.cli.steps import build_network
+    from nomul.network import Network, UserError
+
+    board = find_board(options.board)
+    if not options.folded:
+        from nomul.cli.steps import build_network
+
+        unrolled = planned(options, Network.load(options.network), board.device)
+        _print(build_network(unrolled, board, options.out), options)
+        return 0
+    from nomul.cli.folded import build_folded
+
+    if options.pipeline is not None or options.clock is not None or options.lower:
+        raise UserError(
+            "--pipeline, --clock and --lower say how a network is unrolled, and --folded that it "
+            "is not: leave them out, or it."
+        )
+    _print(build_folded(Network.load(options.network), board, options.out), options)
+    return 0
+
+
+def _fold_arguments(parser: ArgumentParser) -> None:
+    network_argument(parser)
+    board_argument(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="file for the program, as the bytes that load it over the serial port",
+    )
+
+
+def _fold(options: Namespace) -> int:
+    from nomul.boards.catalog import find_board
+    from nomul.cli.folded import fold_network
     from nomul.network import Network
 
     board = find_board(options.board)
-    unrolled = planned(options, Network.load(options.network), board.device)
-    _print(build_network(unrolled, board, options.out), options)
+    result = fold_network(Network.load(options.network), board, options.output)
+    if not options.json:
+        result |= {
+            name: f"{entries['used']:,} of {entries['available']:,}"
+            for name, entries in result.pop("memory").items()
+        }
+    _print(result, options)
+    return 0
+
+
+def _program_arguments(parser: ArgumentParser) -> None:
+    network_argument(parser)
+    board_argument(parser)
+    port_argument(parser)
+
+
+def _program(options: Namespace) -> int:
+    from nomul.boards.catalog import find_board
+    from nomul.cli.folded import load_program
+    from nomul.network import Network
+
+    board = find_board(options.board)
+    _print(load_program(Network.load(options.network), board, options.port), options)
+    return 0
+
+
+def _run_arguments(parser: ArgumentParser) -> None:
+    _program_arguments(parser)
+    data_argument(parser)
+    samples_argument(parser)
+
+
+def _run(options: Namespace) -> int:
+    from nomul.boards.catalog import find_board
+    from nomul.cli.folded import run_samples
+    from nomul.network import CheckFailed, Network
+    from nomul.train.data import load_dataset
+
+    board, network = find_board(options.board), Network.load(options.network)
+    dataset = load_dataset(options.data)
+    result, first = run_samples(network, dataset, options.samples, board, options.port)
+    _print(result, options)
+    if first is not None:
+        raise CheckFailed(f"The board differs from the golden model: {first}.")
     return 0
 
 
@@ -354,6 +433,24 @@ COMMANDS: dict[str, Command] = {
         "nomul build runs/digits/network.safetensors --board icebreaker --out runs/digits",
         _build_arguments,
         _build,
+    ),
+    "fold": Command(
+        "Schedule a network on a board's folded engine: cycles, use of lanes and memories.",
+        "nomul fold runs/digits/network.safetensors --board icebreaker -o digits.program",
+        _fold_arguments,
+        _fold,
+    ),
+    "program": Command(
+        "Load a network into a board that runs the bitstream of `nomul build --folded`.",
+        "nomul program runs/digits/network.safetensors --port /dev/ttyUSB1",
+        _program_arguments,
+        _program,
+    ),
+    "run": Command(
+        "Bring test samples to a board that has the program; compare with the golden model.",
+        "nomul run runs/digits/network.safetensors --port /dev/ttyUSB1 --data digits",
+        _run_arguments,
+        _run,
     ),
     "demo": Command(
         "Take an experiment the whole way, from training to bitstream, with every check.",

@@ -33,6 +33,7 @@ EXTRA_OF_PACKAGE = {
     "kmeans1d": "train",
     "matplotlib": "results",
     "PIL": "train",
+    "serial": "build",
     "torch": "train",
 }
 """Which of our extras installs what a step imports."""

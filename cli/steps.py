@@ -7,20 +7,28 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nomul.boards.catalog import Board
 from nomul.cli.evaluation import check_features
 from nomul.hw.plan import Plan
-from nomul.network import CheckFailed, UserError
+from nomul.network import CheckFailed, Network, UserError
 from nomul.network.files import write_complete
 from nomul.sim.golden import input_levels
 from nomul.train.dataset import Dataset
 
+if TYPE_CHECKING:
+    from nomul.boards.build import BuildReport
+
 __all__ = [
     "build_network",
+    "build_report",
     "say",
     "simulate_network",
+    "some_levels",
     "write_verilog",
 ]
 
@@ -73,12 +81,7 @@ def simulate_network(
     from nomul.sim.runner import check_simulator, simulate
 
     network = plan.network
-    check_features(network, dataset)
-    available = len(dataset.test_features)
-    n_samples = available if n_samples is None else n_samples
-    if not 1 <= n_samples <= available:
-        raise UserError(f"--samples is {n_samples}: {dataset.name} has 1 to {available} to test.")
-    levels = input_levels(network, dataset.test_features[:n_samples])
+    levels = some_levels(network, dataset, n_samples)
     chosen = check_simulator(simulator)
     hardware = Unrolled(plan)
     verilog = emit(hardware)
@@ -106,10 +109,31 @@ def simulate_network(
     return {name: getattr(result, name) for name in names}, first
 
 
+def some_levels(network: Network, dataset: Dataset, n_samples: int | None) -> NDArray[np.int64]:
+    """Return the input levels of the first ``n_samples`` test samples, or of all.
+
+    Raises
+    ------
+    UserError
+        If there are not so many samples, or the network takes other features.
+    """
+    check_features(network, dataset)
+    available = len(dataset.test_features)
+    n_samples = available if n_samples is None else n_samples
+    if not 1 <= n_samples <= available:
+        raise UserError(f"--samples is {n_samples}: {dataset.name} has 1 to {available} to test.")
+    return input_levels(network, dataset.test_features[:n_samples])
+
+
 def build_network(plan: Plan, board: Board, out: Path) -> dict[str, Any]:
     """Build the board's bitstream into ``out`` and return what it is made of."""
     from nomul.boards.build import build
 
-    report = dataclasses.asdict(build(plan, board, out))
-    seconds = {name: round(value, 2) for name, value in report["seconds"].items()}
-    return report | {"bitstream": str(report["bitstream"]), "seconds": seconds}
+    return build_report(build(plan, board, out))
+
+
+def build_report(report: BuildReport) -> dict[str, Any]:
+    """Return a build's report in plain values."""
+    values = dataclasses.asdict(report)
+    seconds = {name: round(value, 2) for name, value in report.seconds.items()}
+    return values | {"bitstream": str(report.bitstream), "seconds": seconds}

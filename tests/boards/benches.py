@@ -10,7 +10,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-__all__ = ["PERIOD", "StandIn", "monitor_line", "send_bytes", "send_line", "simulate"]
+__all__ = ["PERIOD", "Bench", "StandIn", "monitor_line", "send_bytes", "send_line", "simulate"]
 
 PERIOD = 1e-6  # s
 

@@ -11,8 +11,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-import nomul.boards.build as module
-from nomul.boards.build import build, build_core
+from nomul.boards import build as module
+from nomul.boards.build import build, build_core, build_engine
 from nomul.boards.catalog import find_board
 from nomul.hw.plan import plan
 from nomul.hw.tools import ToolFailed
@@ -123,6 +123,20 @@ def test_a_network_becomes_a_bitstream_without_multipliers(
     assert utilization["ICESTORM_RAM"]["available"] == board.device.block_rams
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "n_sprams"), [("icebreaker", 4), ("ice40-hx8k", 0)])
+def test_the_engine_fits_a_board_without_multipliers(
+    name: str, n_sprams: int, tmp_path: Path
+) -> None:
+    board = find_board(name)
+    report = build_engine(board, tmp_path)
+    assert (report.multipliers, report.dsp, report.spram) == (0, 0, n_sprams)
+    assert report.logic_cells <= board.device.logic_cells
+    assert report.bram <= board.device.block_rams
+    assert report.fmax_mhz > report.clock_mhz
+    assert report.bitstream.stat().st_size > 100_000
+
+
 def refused(core: Comb, tmp_path: Path, error: type[Exception]) -> str:
     with pytest.raises(error) as caught:
         build_core(core, ICEBREAKER, tmp_path / "out", fast=True)
@@ -206,7 +220,7 @@ def test_place_and_route_goes_on_from_the_next_seed(
         return 1.0
 
     monkeypatch.setattr(module, "run_tool", run)
-    assert module._routed(["nextpnr-ice40", "--up5k", "--seed", "1"], tmp_path) == 1.0
+    assert module._routed(["nextpnr-ice40", "--up5k", "--seed", "1"], tmp_path, 9) == 1.0
     assert seeds == ["1", "2", "3", "4"][: n_endless + 1]
 
 
@@ -218,4 +232,4 @@ def test_another_failure_of_place_and_route_is_final(
 
     monkeypatch.setattr(module, "run_tool", run)
     with pytest.raises(ToolFailed, match="too large"):
-        module._routed(["nextpnr-ice40", "--seed", "1"], tmp_path)
+        module._routed(["nextpnr-ice40", "--seed", "1"], tmp_path, 9)

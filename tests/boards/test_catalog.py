@@ -20,6 +20,16 @@ def test_each_row_agrees_with_its_platform(name: str) -> None:
     assert uart_divisor(platform.default_clk_frequency) == 104
 
 
+@pytest.mark.parametrize("name", BOARDS)
+def test_each_engine_has_its_weights_where_its_device_holds_most(name: str) -> None:
+    board = find_board(name)
+    settings = board.engine_settings
+    assert (settings.weight_memory == "spram") == (board.device.sprams > 0)
+    if settings.weight_memory == "spram":
+        width = settings.channel_lanes * settings.weight_bits
+        assert settings.weight_depth * width <= board.device.sprams * 262_144
+
+
 def test_an_unknown_board_is_refused() -> None:
     text = (
         "Unknown board 'icebraker': did you mean 'icebreaker'? The known ones are ice40-hx8k, "

@@ -117,7 +117,7 @@ def test_a_network_answers_over_the_line_as_the_golden_model(
 ) -> None:
     network = random_network(sizes, levels, output=output)
     core = Unrolled(plan(network, n_stages=n_stages))
-    serial_link = SerialLink(core, DIVISOR)
+    serial_link = SerialLink(Link(core), DIVISOR)
     samples = random_levels(network, 6)
     received = bytearray()
     width_in = (network.input.n_levels - 1).bit_length()

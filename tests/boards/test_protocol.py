@@ -125,7 +125,7 @@ def test_the_worked_example_of_the_document_is_true() -> None:
     ]
     request = pack_request(0x7E, pack_numbers([3, 0, 2, 1, 1, 3], 2))
     reply = bytes([0x7E, 2, 5, 0])
-    assert blocks == [request, encode_frame(request), encode_frame(reply)]
+    assert blocks[:3] == [request, encode_frame(request), encode_frame(reply)]
     assert unpack_reply(reply) == Reply(0x7E, b"\x02", 5)
     assert checksum(request) == int(
         re.findall(r"(?i:request's checksum is) 0x([0-9a-f]{4})", text)[0], 16

@@ -15,7 +15,8 @@ from tests.cli.helpers import TINY, Answer, digits_network, run, run_process, wr
 from tests.networks import random_network
 
 KNOWN = (
-    "build, demo, encode, estimate, evaluate, explore, memory, results, simulate, train, verilog"
+    "build, demo, encode, estimate, evaluate, explore, fold, memory, program, results, run, "
+    "simulate, train, verilog"
 )
 
 

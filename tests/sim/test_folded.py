@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import nomul.sim.folded
 from nomul.hw.engine import Engine
 from nomul.hw.engine_verilog import emit_engine
 from nomul.hw.folding import fold
 from nomul.hw.program_image import load_words
 from nomul.network import CheckFailed, Conv2d, UserError
+from nomul.sim import folded
 from nomul.sim.batch import BatchSimulator
 from nomul.sim.folded import (
     FoldedSimulation,
@@ -97,7 +97,7 @@ def test_samples_that_take_longer_or_shorter_than_promised_are_told(
     engine: BatchSimulator, wrong: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promised = sample_cycles(PROGRAM)
-    monkeypatch.setattr(nomul.sim.folded, "sample_cycles", lambda _: promised + wrong)
+    monkeypatch.setattr(folded, "sample_cycles", lambda _: promised + wrong)
     with pytest.raises(CheckFailed) as caught:
         run_folded(engine, NETWORK, PROGRAM, random_levels(NETWORK, 3))
     assert str(caught.value) == (
