@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EDITABLE := -e ".[dev]" --config-settings editable_mode=strict
 
-.PHONY: demo test test-slow measure compare clean
+.PHONY: demo test test-slow measure compare engine clean
 
 demo: .venv/linked
 	$(BIN)/nomul demo examples/digits.toml --out runs/digits
@@ -23,6 +23,10 @@ measure: .venv/linked
 # Writes docs/comparison.md: some half an hour; what is finished is kept in runs/compare.
 compare: .venv/compared
 	$(BIN)/python -m benchmarks.compare
+
+# Writes docs/engine.md: some half an hour; what is finished is kept in runs/folded.
+engine: .venv/compared
+	$(BIN)/python -m benchmarks.engine
 
 clean:
 	rm -rf .venv build runs *.egg-info

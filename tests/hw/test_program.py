@@ -84,3 +84,11 @@ def test_fields_hold_what_the_settings_allow(settings: EngineSettings) -> None:
     for name, number in greatest.items():
         assert number < 1 << widths[name], name
     assert max(widths.values()) <= 16, "a field is one word"
+
+
+def test_products_are_those_of_whole_kernels() -> None:
+    """Three groups of two channels out, four taps of one channel in, at four places of a line."""
+    program = fold(NETWORKS["a line, depthwise"], SMALL)
+    assert [made.products(SMALL) for made in program.passes] == [2 * 4 * 4] * 3 + [2 * 6 * 4]
+    (greatest,) = fold(NETWORKS["nothing but a maximum"], SMALL).passes
+    assert greatest.products(SMALL) == 0
