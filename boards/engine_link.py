@@ -23,9 +23,9 @@ __all__ = ["EngineLink", "emit_link"]
 class EngineLink(wiring.Component):
     """Takes requests, one at a time, and answers each with one reply.
 
-    docs/wire-protocol.md has both byte by byte. A damaged frame does nothing. A program is loaded
-    into memory that the running one does not use, and takes its place only when the checksum of all
-    that was loaded is right.
+    docs/wire-protocol.md has both byte by byte. A damaged frame does nothing. A program runs only
+    when the checksum of all that was loaded is right; until then the one before goes on, if it was
+    loaded beside it, or nothing runs.
 
     Latency: a cycle or two for each byte of a request; for the last levels of a sample, as long as
     the engine takes.
@@ -34,6 +34,7 @@ class EngineLink(wiring.Component):
     ----------
     engine
         The engine, which becomes a submodule. If it has a program from the bitstream, it runs that.
+        Its weights do not lie outside.
 
     Members
     -------
@@ -47,6 +48,7 @@ class EngineLink(wiring.Component):
     o: stream.Interface
 
     def __init__(self, engine: Engine) -> None:
+        assert engine.settings.weight_memory != "port", "a link has no memory to offer"
         self.engine = engine
         super().__init__(
             {
@@ -77,7 +79,9 @@ class EngineLink(wiring.Component):
 
         sequence, kind, code, low = (Signal(8) for _ in range(4))
         number = Cat(low, byte)
-        run = Signal(init=engine.program is not None)
+        # Of weights in SPRAM or outside a bitstream has nothing.
+        in_bitstream = engine.program is not None and engine.settings.weight_memory == "block"
+        run = Signal(init=in_bitstream)
         header, next_header = Signal.like(engine.header), Signal.like(engine.header)
         kept = engine.program
         is_whole = Signal(init=kept is not None and not fits_half(kept))

@@ -30,17 +30,19 @@ class Engine(wiring.Component):
     settings
         What it is made of.
     program
-        What its block RAMs hold from the bitstream; by default nothing.
+        What its block RAMs hold from the bitstream; by default nothing. Weights that lie elsewhere
+        are not in the bitstream.
 
     Members
     -------
     run : In(1)
-        There is a whole program. While it is low no level is accepted, and those of an incomplete
-        sample are forgotten; a sample that has arrived is finished.
+        There is a whole program. While it is low no level is accepted; once ``busy`` is low too,
+        those of an incomplete sample are forgotten, and ``header`` is read when it rises. A sample
+        that has arrived is finished.
     header : In
         Address of the program's first word, to be held while ``run`` is high.
     discard : In(1)
-        Forgets the levels of an incomplete sample.
+        Forgets the levels of an incomplete sample, in a cycle in which no answer waits.
     busy : Out(1)
         A whole sample has arrived, and its answers have not all left.
     i : In(stream of unsigned(level_bits))
@@ -71,6 +73,7 @@ class Engine(wiring.Component):
     weights: Any
 
     def __init__(self, settings: EngineSettings, program: Program | None = None) -> None:
+        assert program is None or program.settings == settings, "fold the network for the engine"
         self.settings = settings
         self.program = program
         members = {

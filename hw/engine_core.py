@@ -143,7 +143,7 @@ class EngineCore(wiring.Component):
             m,
             "tables",
             settings.columns * settings.product_bits,
-            settings.pages * settings.rows,
+            1 << settings.row_bits,
             settings.position_lanes,
         )
         for lane in range(settings.position_lanes):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from nomul.network.errors import UserError
+
 __all__ = ["WORD_BITS", "EngineSettings", "WeightMemory"]
 
 WORD_BITS = 16
@@ -47,6 +49,11 @@ class EngineSettings:
     weight_memory
         ``"block"``: block RAM, in the bitstream. ``"spram"``: those of iCE40 UltraPlus, loaded
         after power-up. ``"port"``: a memory outside, read in bursts.
+
+    Raises
+    ------
+    UserError
+        If a number is out of its range.
     """
 
     channel_lanes: int = 16
@@ -62,6 +69,31 @@ class EngineSettings:
     weight_depth: int = 16384
     program_depth: int = 512
     weight_memory: WeightMemory = "spram"
+
+    def __post_init__(self) -> None:
+        addresses = 1 << WORD_BITS
+        word_parts = -(-self.channel_lanes * self.weight_bits // WORD_BITS)
+        n_weights = addresses >> (word_parts - 1).bit_length()
+        limits = {
+            "channel_lanes": 256,
+            "position_lanes": 64,
+            "level_bits": 8,
+            "magnitude_bits": 7,
+            "product_bits": WORD_BITS,
+            "sum_bits": WORD_BITS,
+            "map_depth": addresses,
+            "pages": 256,
+            "threshold_depth": addresses >> self.level_bits - 1,
+            "bias_depth": addresses,
+            "weight_depth": min(n_weights, 1 << 14) if self.weight_memory == "spram" else n_weights,
+            "program_depth": addresses // 2,
+        }
+        for name, most in limits.items():
+            least = 0 if name == "magnitude_bits" else 1
+            if not least <= getattr(self, name) <= most:
+                raise UserError(
+                    f"An engine's {name} is {getattr(self, name)}: it can be {least} to {most:,}."
+                )
 
     @property
     def lanes(self) -> int:
@@ -93,5 +125,5 @@ class EngineSettings:
 
     @property
     def nothing_row(self) -> int:
-        """The row of all zeros that a padded position takes: the last of the last page."""
+        """The row of all zeros that a padded position takes: the last one there is."""
         return (1 << self.row_bits) - 1

@@ -86,7 +86,7 @@ def check_counts(name: str, made: Pass, settings: EngineSettings) -> None:
     widths = field_widths(settings)
     fields = made.fields(settings)
     for field, width in widths.items():
-        is_count = field.startswith("last_") or field in ("idle", "width", "height")
+        is_count = field.startswith("last_") or field in ("idle", "width", "height", "taps")
         if is_count and fields[field] >= 1 << width:
             raise UserError(
                 f"{name} needs {fields[field]} for {field}, and the engine's programs have "

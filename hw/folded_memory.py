@@ -51,13 +51,13 @@ class Tables:
         settings = self.settings
         table = layer.product_table.astype(np.int64)
         columns: dict[bytes, int] = {}
-        codes = np.zeros(table.shape[1], np.uint8)
+        weights = np.zeros(table.shape[1], np.int64)
         for index in np.unique(layer.weight_index):
             column = table[:, index]
             if (opposite := (-column).tobytes()) in columns and column.any():
-                codes[index] = columns[opposite] | 1 << settings.magnitude_bits
+                weights[index] = columns[opposite] | 1 << settings.magnitude_bits
             else:
-                codes[index] = columns.setdefault(column.tobytes(), len(columns))
+                weights[index] = columns.setdefault(column.tobytes(), len(columns))
         if len(columns) > settings.columns:
             raise UserError(
                 f"{name} has {len(columns)} weight values apart from their signs, and the engine "
@@ -77,7 +77,7 @@ class Tables:
                     f"engine of {needed} product bits."
                 )
             page[: len(column), number] = column
-        return self._place(page), codes
+        return self._place(page), weights.astype(np.uint8)
 
     def _place(self, page: NDArray[np.int16]) -> int:
         for number, known in enumerate(self._pages):

@@ -131,9 +131,10 @@ class _Scheduler:
         for whose in (layer.source, name):
             n_levels = self.network.level_counts[whose]
             if n_levels is not None and n_levels > self.settings.rows:
+                key = "input" if whose == INPUT_NAME else "network"
                 raise UserError(
                     f"{whose} gives {n_levels} levels, and the engine's have "
-                    f"{self.settings.level_bits} bits: what helps is network.levels = "
+                    f"{self.settings.level_bits} bits: what helps is {key}.levels = "
                     f"{self.settings.rows}, or an engine of {(n_levels - 1).bit_length()} level "
                     "bits."
                 )
@@ -173,9 +174,9 @@ class _Scheduler:
         return replace(made, bias_start=len(self.biases) - 1, threshold_start=start)
 
     def _weighted(self, name: str, layer: Dense | Conv2d | ConvTranspose2d) -> Iterator[Pass]:
-        page, codes = self.tables.add(name, layer)
+        page, weight_of_index = self.tables.add(name, layer)
         kernel, shape = kernel_of(
-            layer, codes[layer.weight_index], self.network.shapes[layer.source]
+            layer, weight_of_index[layer.weight_index], self.network.shapes[layer.source]
         )
         n_groups = 1 if isinstance(layer, Dense) else layer.groups
         n_in, n_out = kernel.shape[-1], layer.n_channels // n_groups

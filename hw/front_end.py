@@ -24,7 +24,7 @@ class Quantizer(wiring.Component):
 
     It halves: one comparison for each bit of a level.
 
-    Latency and initiation interval: ``level_bits + 1`` cycles.
+    Latency: ``level_bits + 1`` cycles. Initiation interval: ``level_bits + 2`` cycles.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Quantizer(wiring.Component):
             )
         self.n_bits = n_bits
         self.level_bits = len(values).bit_length()
-        # A sum of thresholds beyond the last is never reached: the number has a bit less.
+        # A threshold beyond the greatest number is never reached: it has a bit more than numbers.
         limit = 1 << n_bits - 1
         self.thresholds = [min(max(math.ceil(value), -limit), limit) for value in values]
         self.thresholds += [limit] * ((1 << self.level_bits) - 1 - len(values))
@@ -122,7 +122,7 @@ class Window(wiring.Component):
     Parameters
     ----------
     length
-        Levels of a window, and before the first.
+        Levels of a window; none leaves before so many came.
     hop
         New levels from one window to the next, 1 to ``length``.
     level_bits

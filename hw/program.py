@@ -174,7 +174,7 @@ def field_widths(settings: EngineSettings) -> Mapping[str, int]:
         "is_last": 1,
     }
     if settings.weight_memory == "port":
-        widths["taps"] = address  # what a burst is long
+        widths["taps"] = address  # how long a burst is
     assert max(widths.values()) <= WORD_BITS, "a field is one word"
     return widths
 

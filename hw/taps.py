@@ -106,7 +106,7 @@ class Taps(wiring.Component):
         m.d.comb += self.block_begins.eq(begins)
         weight_address = Signal.like(self.weight_address, reset_less=True)
         block_weights = Signal.like(self.weight_address, reset_less=True)
-        more = Signal()  # the last tap is out, and its idle cycles may be left
+        more = Signal()  # taps are left; once it is low, idle cycles may be
         m.d.comb += self.weight_address.eq(weight_address)
         with m.If(self.valid):
             for k, loop in enumerate(LOOPS):

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from nomul.hw.engine_settings import WORD_BITS, EngineSettings
+from nomul.network import UserError
 
 
 def test_lanes_are_those_of_channels_at_each_position() -> None:
@@ -12,7 +15,7 @@ def test_lanes_are_those_of_channels_at_each_position() -> None:
 
 @pytest.mark.parametrize("magnitude_bits", [0, 1, 3, 4])
 def test_a_weight_is_the_number_of_a_column_and_a_sign(magnitude_bits: int) -> None:
-    settings = EngineSettings(magnitude_bits=magnitude_bits)
+    settings = EngineSettings(magnitude_bits=magnitude_bits, weight_depth=64)
     assert settings.weight_bits == 1 + magnitude_bits
     assert settings.columns == len(
         {w & ~(1 << magnitude_bits) for w in range(2 * settings.columns)}
@@ -39,3 +42,25 @@ def test_the_row_of_nothing_is_beyond_the_pages_but_the_last(level_bits: int, pa
 
 def test_everything_is_loaded_in_words_of_16_bits() -> None:
     assert WORD_BITS == 16
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"position_lanes": 0}, "An engine's position_lanes is 0: it can be 1 to 64."),
+        ({"level_bits": 9}, "An engine's level_bits is 9: it can be 1 to 8."),
+        ({"magnitude_bits": -1}, "An engine's magnitude_bits is -1: it can be 0 to 7."),
+        ({"sum_bits": 17}, "An engine's sum_bits is 17: it can be 1 to 16."),
+        ({"weight_depth": 16_385}, "An engine's weight_depth is 16385: it can be 1 to 16,384."),
+        (
+            # 33 weights of four bits are nine parts of a word, which 16 addresses are for.
+            {"channel_lanes": 33, "weight_depth": 4_097, "weight_memory": "block"},
+            "An engine's weight_depth is 4097: it can be 1 to 4,096.",
+        ),
+    ],
+    ids=str,
+)
+def test_settings_that_no_engine_has_are_refused(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as caught:
+        EngineSettings(**changes)
+    assert str(caught.value) == sentence

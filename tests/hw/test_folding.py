@@ -153,7 +153,7 @@ def test_a_layer_of_another_kind_is_refused() -> None:
 
 def test_more_levels_than_the_engine_has_are_refused() -> None:
     assert refusal(random_network((3, 2, 2), (17, 4))) == (
-        "input gives 17 levels, and the engine's have 4 bits: what helps is network.levels = 16, "
+        "input gives 17 levels, and the engine's have 4 bits: what helps is input.levels = 16, "
         "or an engine of 5 level bits."
     )
     assert refusal(random_network((3, 2, 2), (4, 256))) == (
