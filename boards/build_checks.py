@@ -77,7 +77,8 @@ def check_fit(logic_cells: int, block_rams: int, board: Board, subject: Subject)
 def _larger(logic_cells: int, block_rams: int, subject: Subject) -> str:
     """Return the words that name a board whose device is large enough, if there is one."""
     device = smallest_device(logic_cells, block_rams)
-    if device is None:
+    # Another device's engine is another one.
+    if device is None or subject is ENGINE:
         return subject.if_larger_than_all
     board = next(board for board in BOARDS.values() if board.device is device)
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -26,6 +27,7 @@ __all__ = ["EngineHost", "Line", "open_line"]
 
 _TRIES = 4
 _SILENCE_S = 1.0
+_PATIENCE_S = 10.0  # for a port that never stops, of something else; a reply takes a second at most
 _HALVES: dict[Code, Half] = {Code.DONE: 0, Code.RUNS_ELSEWHERE: 1}
 _BEGIN_AGAIN = (Code.WRONG_CHECKSUM, Code.OUT_OF_ORDER)
 
@@ -173,7 +175,8 @@ class EngineHost:
             self._sequence = (self._sequence + 1) % 256
             sequences.add(self._sequence)
             self._line.write(encode_frame(bytes([self._sequence]) + request[1:]))
-            while byte := self._line.read(1):
+            deadline = time.monotonic() + _PATIENCE_S
+            while time.monotonic() < deadline and (byte := self._line.read(1)):
                 for content in self._frames.feed(byte):
                     reply = _unpacked(content)
                     if reply.sequence in sequences:

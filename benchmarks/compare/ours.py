@@ -99,11 +99,13 @@ def our_design(network: Network, methods: Mapping[str, str] | None = None) -> De
 
 def small_experiments(folder: Path = Path("examples")) -> dict[str, Experiment]:
     """Return the experiments that aim at little logic and their variants, by file and tables."""
-    return {
-        f"{path.stem}, {_tables(experiment)}": experiment
+    named = [
+        (f"{path.stem}, {_tables(experiment)}", experiment)
         for path in sorted(folder.glob("*-small.toml"))
         for experiment in load_variants(path)
-    }
+    ]
+    assert len(dict(named)) == len(named), "variants differ in their tables"
+    return dict(named)
 
 
 def _tables(experiment: Experiment) -> str:

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 import pytest
 
-from nomul.hw import engine_verilog
+from nomul.hw import verilog
 from nomul.hw.engine import Engine
 from nomul.hw.engine_verilog import emit_engine
 from nomul.hw.folding import fold
@@ -31,7 +31,7 @@ def test_the_module_has_the_streams_and_no_multiplication() -> None:
 
 def test_a_multiplication_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "module top(a, b, c);\n  assign c = a * b;\nendmodule\n"
-    monkeypatch.setattr(engine_verilog, "convert", lambda *_: text)
+    monkeypatch.setattr(verilog, "_written", lambda *_: text)
     with pytest.raises(CheckFailed) as caught:
         emit_engine(elaborated(Engine(SMALL)))
     assert str(caught.value) == "The Verilog holds a multiplication: assign c = a * b;."

@@ -154,7 +154,7 @@ def test_no_multiplier_is_in_it(tmp_path: Path) -> None:
 def test_a_multiplication_fails_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
     emitted = emit(Unrolled(plan(random_network((1, 1), (2,)))))
     product = emitted.replace("endmodule", "  wire [3:0] p = i__payload * 3;\nendmodule", 1)
-    monkeypatch.setattr(verilog, "convert", lambda *_: product)
+    monkeypatch.setattr(verilog, "_written", lambda *_: product)
     with pytest.raises(CheckFailed) as caught:
         emit(elaborated(Unrolled(plan(random_network((1, 1), (2,))))))
     assert str(caught.value) == (
