@@ -25,6 +25,7 @@ from amaranth.lib import wiring
 from nomul.boards.engine_link import EngineLink
 from nomul.boards.link import SerialLink
 from nomul.cli.evaluation import evaluate_network
+from nomul.cli.training import train_discretized
 from nomul.hw.engine import Engine
 from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.engine_verilog import emit_engine
@@ -43,7 +44,7 @@ from nomul.sim.batch import BatchSimulator, build_batch
 from nomul.sim.folded import run_folded
 from nomul.sim.golden import input_levels
 from nomul.sim.interpreter import sample_cycles
-from nomul.train import Experiment, exact, load_dataset, load_experiment, lower, train
+from nomul.train import Experiment, load_dataset, load_experiment
 from nomul.train.dataset import Dataset
 from nomul.train.experiment_file import format_experiment
 
@@ -63,8 +64,9 @@ setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2
 _INTRODUCTION = """
 # The folded engine
 
-Written by `{command}`, with its numbers in [engine.json](engine.json). One engine runs every
-network whose program fits it: [design.md](design.md#the-folded-hardware) says how.
+Written by `{command}` (`make engine`), with its numbers in [engine.json](engine.json).
+One engine runs every network whose program fits it: [design.md](design.md#the-folded-hardware)
+says how. The board's own build asks nextpnr for a lower clock and a faster router.
 
 On UP5K an engine is placed and routed behind its serial link; on ECP5 alone. No cell multiplies,
 and none is a DSP block. LUT4 of ECP5 include two for each CCU2C. Accuracies are of the whole test
@@ -104,7 +106,7 @@ CASES = {
             "mnist-autoencoder-folded",
         ),
     ),
-    "UP5K, weights in block RAM": Case("up5k", _BLOCK, ("digits-cnn-folded",)),
+    "UP5K, weights in block RAM": Case("up5k", _BLOCK, ("heartbeats-tiny-folded",)),
     "UP5K, half the lanes": Case("up5k", EngineSettings(position_lanes=1), ("mnist-cnn-folded",)),
     "ECP5-25": Case("ecp5", _ECP5, ("mnist-cnn-folded", "cifar10-folded")),
     "ECP5-25, twice the lanes": Case("ecp5", _ECP5_WIDE, ("mnist-cnn-folded",)),
@@ -147,8 +149,9 @@ def main() -> int:
         hardware = _hardware(case)
         print(name, hardware, file=sys.stderr, flush=True)
         with TemporaryDirectory() as folder:
-            simulator = build_batch(emit_engine(Engine(case.settings)), Path(folder))
-            runs = [_run(simulator, case.settings, own) for own in case.experiments]
+            verilog = emit_engine(Engine(case.settings))
+            simulator = build_batch(verilog, Path(folder))
+            runs = [_kept_run(simulator, verilog, case.settings, own) for own in case.experiments]
         for run in runs:
             print(name, run, file=sys.stderr, flush=True)
         found[name] = (case, hardware, runs)
@@ -228,6 +231,17 @@ def _ecp5(folder: Path) -> Hardware:
     )
 
 
+def _kept_run(simulator: BatchSimulator, verilog: str, settings: EngineSettings, name: str) -> Run:
+    """Run a network, unless what came of it is in runs/folded already."""
+    experiment = Path(f"examples/{name}.toml").read_text()
+    kept = KEPT / f"{_digest(verilog + experiment)}.json"
+    if not kept.exists():
+        content = dataclasses.asdict(_run(simulator, settings, name))
+        write_complete(kept, json.dumps(content))
+    content = json.loads(kept.read_text())
+    return Run(**content | {"lane_use_of_passes": tuple(content["lane_use_of_passes"])})
+
+
 def _run(simulator: BatchSimulator, settings: EngineSettings, name: str) -> Run:
     experiment = load_experiment(Path(f"examples/{name}.toml"))
     dataset = load_dataset(experiment.data.name)
@@ -263,9 +277,7 @@ def _trained(experiment: Experiment, dataset: Dataset) -> Network:
     """Return the experiment's network, trained unless its file is in runs/folded already."""
     path = KEPT / f"{_digest(format_experiment(experiment))}.safetensors"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        module = exact(train(experiment, dataset, discretized=True))
-        lower(module, dataset.test_features.shape[1:]).save(path)
+        train_discretized(experiment, dataset).network.save(path)
     return Network.load(path)
 
 
