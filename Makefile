@@ -20,7 +20,7 @@ test-slow: .venv/linked
 measure: .venv/linked
 	$(BIN)/python -m benchmarks.measure
 
-# Writes docs/comparison.md: some half an hour; what is finished is kept in runs/compare.
+# Writes docs/comparison.md: an hour or two; what is finished is kept in runs/compare.
 compare: .venv/compared
 	$(BIN)/python -m benchmarks.compare
 
