@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 
 from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.folding import fold
@@ -44,6 +44,15 @@ def check(network: Network, made_for: EngineSettings, n_samples: int) -> Program
     return program
 
 
+def check_if_it_fits(network: Network) -> None:
+    """Check a network; a few that are drawn have wider sums or more passes than an engine."""
+    try:
+        fold(network, ROOMY)
+    except UserError:
+        reject()
+    check(network, ROOMY, 2)
+
+
 @pytest.mark.parametrize("lanes", [(1, 1), (4, 2), (3, 4), (16, 2)], ids=str)
 @pytest.mark.parametrize("case", NETWORKS)
 def test_a_program_is_the_golden_model_on_any_lanes(case: str, lanes: tuple[int, int]) -> None:
@@ -61,7 +70,7 @@ def test_a_program_is_the_golden_model_on_any_lanes(case: str, lanes: tuple[int,
 )
 @given(chains())
 def test_any_program_is_the_golden_model(network: Network) -> None:
-    check(network, ROOMY, 2)
+    check_if_it_fits(network)
 
 
 @pytest.mark.slow
@@ -73,7 +82,7 @@ def test_any_program_is_the_golden_model(network: Network) -> None:
 )
 @given(chains())
 def test_any_of_many_programs_is_the_golden_model(network: Network) -> None:
-    check(network, ROOMY, 2)
+    check_if_it_fits(network)
 
 
 def test_thresholds_that_no_sum_reaches_are_never_reached() -> None:
