@@ -122,13 +122,13 @@ class Engine(wiring.Component):
 
     def _weights_port(self, m: Module, core: EngineCore, advance: Value) -> Value:
         """Ask for bursts and hand words on; return whether the word is there that is needed now."""
-        has_word = ~core.weights_wanted | self.weights.valid
-        # One burst at a time is asked for; the block that wants the next one waits until it was.
-        has_weights = has_word & ~(core.burst_begins & self.burst.valid)
+        has_weights = ~core.weights_wanted | self.weights.valid
         m.d.comb += [
             core.weights.eq(self.weights.payload),
             self.weights.ready.eq(core.weights_wanted & advance),
         ]
+        # A block begins two cycles behind the one before at the earliest, in which that one's first
+        # word is there: so its burst has been taken.
         with m.If(self.burst.ready):
             m.d.sync += self.burst.valid.eq(0)
         with m.If(core.burst_begins & advance):

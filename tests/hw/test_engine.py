@@ -276,9 +276,11 @@ def test_a_stopped_engine_forgets_finishes_and_takes_another_program() -> None:
 
 @needs_verilator
 @pytest.mark.parametrize("pauses", [False, True])
-@pytest.mark.parametrize("case", ["pictures", "transposed"])
+@pytest.mark.parametrize("case", ["pictures", "transposed", "points"])
 def test_weights_may_lie_outside(case: str, pauses: bool, tmp_path: Path) -> None:
-    network = NETWORKS[case]
+    """Blocks of one tap, as of points, want bursts faster than any memory takes them."""
+    points = chain((1, 3, 9), (4,), "accumulators", [(Conv2d, (1, 1, 1, 1), 1, {})])
+    network = {**NETWORKS, "points": points}[case]
     program = fold(network, dataclasses.replace(SMALL, weight_memory="port"))
     hardware = WithMemoryOutside(program, pauses=pauses)
     engine = build_batch(convert(hardware, "top"), tmp_path)

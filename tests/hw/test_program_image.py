@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 
 import numpy as np
@@ -141,3 +142,11 @@ def test_a_program_in_the_upper_half_finds_what_is_its_own_there(program: Progra
         name = names[place % len(names)]
         width = field_widths(settings)[name]
         assert high == (low + offsets.get(name, 0)) % (1 << width)
+
+
+def test_the_last_page_of_the_upper_half_is_for_padded_positions() -> None:
+    program = fold(NETWORKS["one neuron"], SMALL)
+    half = SMALL.pages // 2
+    for n_tables, fits in ((half - 1, True), (half, False)):
+        tables = np.zeros((n_tables, SMALL.rows, SMALL.columns), np.int16)
+        assert fits_half(dataclasses.replace(program, tables=tables)) is fits
