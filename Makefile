@@ -47,6 +47,6 @@ clean:
 	@touch $@
 
 # An editable install links the files that were there: new ones need it again.
-.venv/linked: .venv/installed network train sim hw boards cli
+.venv/linked: .venv/installed network train sim hw boards verify cli
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(EDITABLE)
 	@touch $@

@@ -13,7 +13,7 @@ import pytest
 from tests.networks import random_network
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("network", "train", "sim", "hw", "boards", "cli")
+FOLDERS = ("network", "train", "sim", "hw", "boards", "verify", "cli")
 MODULES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
 IDS = [f"{path.parent.name}.{path.stem}" for path in MODULES]
 
@@ -24,6 +24,7 @@ ALLOWED = {
     "sim": {"numpy", "cocotb", "cocotb_tools", "nomul.hw", "nomul.network"},
     "hw": {"numpy", "amaranth", "nomul.network"},
     "boards": {"numpy", "amaranth", "amaranth_boards", "serial", "nomul.hw", "nomul.network"},
+    "verify": {"numpy", "torch", *(f"nomul.{folder}" for folder in FOLDERS if folder != "cli")},
     "cli": {"numpy", "torch", "matplotlib", *(f"nomul.{folder}" for folder in FOLDERS)},
 }
 GOLDEN = {"numpy", "nomul.network"}

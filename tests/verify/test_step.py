@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from nomul.verify.step import Step
+
+
+def test_a_step_is_plain_data() -> None:
+    step = Step("network → Verilog", 360, "samples", 0, 1.5, "equal")
+    assert asdict(step) == {
+        "name": "network → Verilog",
+        "compared": 360,
+        "unit": "samples",
+        "differences": 0,
+        "seconds": 1.5,
+        "status": "equal",
+        "detail": "",
+        "first_difference": None,
+    }

@@ -1,0 +1,45 @@
+"""What a step of the ladder found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Status", "Step"]
+
+Status = Literal["equal", "different", "not proved", "skipped"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of the ladder.
+
+    Attributes
+    ----------
+    name
+        From what to what, such as ``"network → Verilog"``.
+    compared
+        How many comparisons were made.
+    unit
+        Of what: ``"samples"``, ``"proofs"``, ...
+    differences
+        How many of them were not equal.
+    seconds
+        Wall time.
+    status
+        ``"equal"``: all of them were. ``"not proved"``: none differed, but some were left open in
+        the time there was. ``"skipped"``: nothing was compared.
+    detail
+        What else is worth knowing, such as why it was skipped, in a few words.
+    first_difference
+        Sample, layer and neuron of the first one, with what was expected and what came.
+    """
+
+    name: str
+    compared: int
+    unit: str
+    differences: int
+    seconds: float
+    status: Status
+    detail: str = ""
+    first_difference: str | None = None
