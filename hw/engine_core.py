@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -133,6 +133,11 @@ class EngineCore(wiring.Component):
             product_ending.eq(level_ending),
             sums_ending.eq(product_ending),
         ]
+        page: Value = fields["page"]
+        if settings.shortcuts:
+            in_shortcut = Signal()
+            m.d.sync += in_shortcut.eq(taps.in_shortcut)
+            page = Mux(in_shortcut, fields["shortcut_page"], page)
         inside = Signal(settings.position_lanes)
         weight_address = Signal.like(taps.weight_address)
         m.d.sync += [
@@ -149,7 +154,7 @@ class EngineCore(wiring.Component):
         for lane in range(settings.position_lanes):
             map_read = maps.read_port()
             level, nothing = Signal(settings.level_bits, name=f"level_{lane}"), ~inside[lane]
-            row = Cat(map_read.data, fields["page"]) | nothing.replicate(settings.row_bits)
+            row = Cat(map_read.data, page) | nothing.replicate(settings.row_bits)
             m.d.comb += [
                 map_read.addr.eq(taps.address[lane]),
                 tables.read_address[lane].eq(row),

@@ -49,6 +49,8 @@ class EngineSettings:
     weight_memory
         ``"block"``: block RAM, in the bitstream. ``"spram"``: those of iCE40 UltraPlus, loaded
         after power-up. ``"port"``: a memory outside, read in bursts.
+    shortcuts
+        Whether a pass can add a second source, as residuals need.
 
     Raises
     ------
@@ -69,6 +71,7 @@ class EngineSettings:
     weight_depth: int = 16384
     program_depth: int = 512
     weight_memory: WeightMemory = "spram"
+    shortcuts: bool = False
 
     def __post_init__(self) -> None:
         addresses = 1 << WORD_BITS

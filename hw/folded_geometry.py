@@ -13,7 +13,7 @@ from nomul.hw.program import COORDINATE_BITS, Pass, field_widths
 from nomul.network import Conv2d, ConvTranspose2d, Dense, UserError
 from nomul.network.shapes import Shape
 
-__all__ = ["Axis", "axes", "check_counts", "check_reach", "kernel_of", "map_order"]
+__all__ = ["Axis", "axes", "check_counts", "check_reach", "kernel_of", "loop_steps", "map_order"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +110,14 @@ def map_order(shape: Shape) -> NDArray[np.int64]:
     channels, height, width = shape
     order = np.arange(channels * height * width).reshape(shape).transpose(1, 2, 0)
     return order.ravel()
+
+
+def loop_steps(last: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Return what to add when each loop advances and all inner ones, at their ends, begin again.
+
+    The outermost loop may have a stride alone, and no count.
+    """
+    back = [
+        sum(n * s for n, s in zip(last[:k], strides[:k], strict=True)) for k in range(len(strides))
+    ]
+    return tuple(stride - b for stride, b in zip(strides, back, strict=True))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nomul.hw.engine_settings import EngineSettings
+from nomul.hw.residual import levels_read
 from nomul.network import Network, UserError, Weighted
 from nomul.network.layers import INPUT_NAME, layer_name
 
@@ -116,9 +117,11 @@ class MapAllocator:
         self._places = {INPUT_NAME: 0}
         last_use = {INPUT_NAME: len(network.layers)}
         for number, layer in enumerate(network.layers):
-            last_use |= {s: number for s in layer.sources if s != INPUT_NAME}
+            last_use |= {s: number for s in levels_read(network, layer) if s != INPUT_NAME}
         self.depth = self._size(INPUT_NAME)
         for number in range(len(network.layers) - 1):
+            if network.level_counts[layer_name(number)] is None:
+                continue  # it gives sums, which lie in no map
             live = [
                 (place, place + self._size(name))
                 for name, place in self._places.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,14 +15,26 @@ from nomul.hw.folded_geometry import (
     check_counts,
     check_reach,
     kernel_of,
+    loop_steps,
     map_order,
 )
 from nomul.hw.folded_memory import MapAllocator, Tables, check_depth
-from nomul.hw.program import Pass, Program, Result, field_widths
+from nomul.hw.program import Pass, Program, Result, Shortcut, field_widths
+from nomul.hw.residual import (
+    Branches,
+    branches,
+    is_straight,
+    levels_read,
+    shortcut_taps,
+    shortcut_walk,
+)
 from nomul.network import (
+    Add,
     Conv2d,
     ConvTranspose2d,
     Dense,
+    Layer,
+    Lookup,
     MaxPool2d,
     Network,
     UserError,
@@ -75,18 +87,8 @@ class _Scheduler:
         passes: list[Pass] = []
         last_of_input = 0
         for number, layer in enumerate(network.layers):
-            name = layer_name(number)
-            if not isinstance(layer, Dense | Conv2d | ConvTranspose2d | MaxPool2d):
-                raise UserError(
-                    f"{name} is of kind {layer.kind}, which the folded engine cannot do: it does "
-                    "dense layers, convolutions, transposed ones and max-pooling."
-                )
-            self._check_levels(name, layer)
-            if isinstance(layer, MaxPool2d):
-                passes.append(self._pool(name, layer))
-            else:
-                passes += self._weighted(name, layer)
-            if layer.source == INPUT_NAME:
+            passes += self._passes(layer_name(number), layer)
+            if INPUT_NAME in levels_read(network, layer):
                 last_of_input = len(passes) - 1
         passes[last_of_input] = replace(passes[last_of_input], is_last_of_input=True)
         passes[-1] = replace(passes[-1], is_last=True)
@@ -127,6 +129,25 @@ class _Scheduler:
             np.array(self.output_order, np.int64),
         )
 
+    def _passes(self, name: str, layer: Layer) -> Iterable[Pass]:
+        if isinstance(layer, Lookup):
+            raise UserError(
+                f"{name} is of kind {layer.kind}, which the folded engine cannot do: it does dense "
+                "layers, convolutions, transposed ones, max-pooling and residual additions."
+            )
+        if isinstance(layer, Add):
+            return self._residual(name, layer)
+        if self.network.level_counts[name] is None and not self._is_last(name):
+            return ()  # the residual that adds it makes it too
+        self._check_levels(name, layer)
+        if isinstance(layer, MaxPool2d):
+            return (self._pool(name, layer),)
+        self._check_sums(name)
+        return self._weighted(name, layer)
+
+    def _is_last(self, name: str) -> bool:
+        return name == layer_name(len(self.network.layers) - 1)
+
     def _check_levels(self, name: str, layer: Weighted | MaxPool2d) -> None:
         for whose in (layer.source, name):
             n_levels = self.network.level_counts[whose]
@@ -138,8 +159,8 @@ class _Scheduler:
                     f"{self.settings.rows}, or an engine of {(n_levels - 1).bit_length()} level "
                     "bits."
                 )
-        if isinstance(layer, MaxPool2d):
-            return
+
+    def _check_sums(self, name: str) -> None:
         least, greatest = self.network.bounds[name]
         needed = 1 + max(
             (int(value) if value >= 0 else ~int(value)).bit_length()
@@ -153,7 +174,7 @@ class _Scheduler:
             )
 
     def _result(self, name: str) -> Result:
-        if name != layer_name(len(self.network.layers) - 1):
+        if not self._is_last(name):
             return "map"
         kind = self.network.output.kind
         return "sums" if kind == "accumulators" else kind
@@ -169,17 +190,41 @@ class _Scheduler:
         group = _Group(0, 1, 0, self.network.shapes[name][0])
         shape = self.network.shapes[layer.source]
         made = self._pass(name, layer.source, shape, lines, positions, group, is_greatest=True)
+        made = self._with_idle(name, made)
         start = self._add_thresholds(np.arange(1, self.settings.rows)[None])
         self.biases.append(0)
         return replace(made, bias_start=len(self.biases) - 1, threshold_start=start)
 
-    def _weighted(self, name: str, layer: Dense | Conv2d | ConvTranspose2d) -> Iterator[Pass]:
-        page, weight_of_index = self.tables.add(name, layer)
+    def _residual(self, name: str, layer: Add) -> Iterator[Pass]:
+        if not self.settings.shortcuts:
+            raise UserError(
+                f"{name} is a residual addition, and the engine has no shortcuts: what helps is an "
+                "engine with them, or a network without residuals."
+            )
+        added = branches(self.network, name, layer)
+        self._check_levels(added.body_name, added.body)
+        self._check_levels(added.shortcut_name, added.shortcut)
+        self._check_sums(name)
+        body = replace(
+            added.body,
+            bias=added.body.bias + added.shortcut.bias + layer.bias,
+            thresholds=layer.thresholds,
+        )
+        return self._weighted(name, body, added)
+
+    def _weighted(
+        self, name: str, layer: Dense | Conv2d | ConvTranspose2d, added: Branches | None = None
+    ) -> Iterator[Pass]:
+        """Yield the passes of a layer with weights, or of a residual that has it as its body."""
+        page, weight_of_index = self.tables.add(added.body_name if added else name, layer)
         kernel, shape = kernel_of(
             layer, weight_of_index[layer.weight_index], self.network.shapes[layer.source]
         )
         n_groups = 1 if isinstance(layer, Dense) else layer.groups
         n_in, n_out = kernel.shape[-1], layer.n_channels // n_groups
+        shortcut_page, shortcut_weights = 0, np.zeros((layer.n_channels, 0), np.uint8)
+        if added:
+            shortcut_page, shortcut_weights = self._shortcut_weights(added, n_out)
         shared_start = 0
         if layer.thresholds is not None and layer.thresholds.ndim == 1:
             shared_start = self._add_thresholds(layer.thresholds[None])
@@ -188,7 +233,14 @@ class _Scheduler:
                 group = _Group(number * n_in, n_in, number * n_out, n_out)
                 channels = slice(group.first_out, group.first_out + n_out)
                 taps = kernel[channels][:, lines.taps][:, :, positions.taps].reshape(n_out, -1)
+                if not taps.size:
+                    taps = np.zeros((n_out, 1), np.uint8)
+                taps = np.hstack([taps, shortcut_weights[channels]])
                 made = self._pass(name, layer.source, shape, lines, positions, group)
+                if added:
+                    shortcut = self._shortcut(added, lines, positions, group)
+                    made = replace(made, shortcut=replace(shortcut, page=shortcut_page))
+                made = self._with_idle(name, made)
                 per_channel = layer.thresholds is not None and layer.thresholds.ndim == 2
                 made = replace(
                     made,
@@ -207,14 +259,38 @@ class _Scheduler:
                 self.biases += (layer.bias[channels] + signs.sum(axis=1, dtype=np.int64)).tolist()
                 yield made
 
+    def _shortcut_weights(self, added: Branches, n_out: int) -> tuple[int, NDArray[np.uint8]]:
+        """Return the page of a shortcut's table and its weights, shape (channels, levels)."""
+        taps = shortcut_taps(
+            added.shortcut,
+            self.network.shapes[added.shortcut.source],
+            n_out,
+            min(self.settings.channel_lanes, n_out),
+        )
+        page, weight_of_index = self.tables.add(added.shortcut_name, taps)
+        return page, weight_of_index[taps.weight_index]
+
+    def _shortcut(self, added: Branches, lines: Axis, positions: Axis, group: _Group) -> Shortcut:
+        source = added.shortcut.source
+        first = group.first_out if is_straight(added.shortcut) else 0
+        return shortcut_walk(
+            added.shortcut,
+            self.network.shapes[source],
+            self.maps.place(source) + first,
+            lines,
+            positions,
+            min(self.settings.channel_lanes, group.n_out),
+            self.settings.position_lanes,
+        )
+
     def _add_weights(self, taps: NDArray[np.uint8]) -> int:
         """Add the weights of channels, shape (channels, taps); return the first word's address."""
         n_channels, n_taps = taps.shape
         lanes = self.settings.channel_lanes
         start = sum(map(len, self.weights))
-        padded = np.zeros((-(-n_channels // lanes) * lanes, max(1, n_taps)), np.uint8)
-        padded[:n_channels, :n_taps] = taps
-        words = padded.reshape(-1, lanes, max(1, n_taps)).swapaxes(1, 2)
+        padded = np.zeros((-(-n_channels // lanes) * lanes, n_taps), np.uint8)
+        padded[:n_channels] = taps
+        words = padded.reshape(-1, lanes, n_taps).swapaxes(1, 2)
         self.weights.append(words.reshape(-1, lanes))
         return start
 
@@ -271,8 +347,8 @@ class _Scheduler:
             self._order_outputs(name, lines, positions, group, n_channels)
         made = Pass(
             last=last,
-            address_step=_steps(last, address_stride),
-            out_step=_steps(last[3:], out_stride),
+            address_step=loop_steps(last, address_stride),
+            out_step=loop_steps(last[3:], out_stride),
             start_address=self.maps.place(source) + first,
             start_x=positions.start,
             start_y=lines.start,
@@ -296,12 +372,16 @@ class _Scheduler:
             thresholds_per_channel=False,
             result=result,
         )
-        n_drained = n_channels * (lanes if n_blocks > 1 else n_last)
-        made = replace(made, idle=max(1, n_drained - made.taps))
-        check_counts(name, made, settings)
         if not empty:
             check_reach(name, lines, height)
             check_reach(name, positions, width)
+        return made
+
+    def _with_idle(self, name: str, made: Pass) -> Pass:
+        """Let the sums of each block leave before the next ones come."""
+        lanes = self.settings.position_lanes if made.last[3] else made.n_positions_last
+        made = replace(made, idle=max(1, made.n_channels * lanes - made.taps))
+        check_counts(name, made, self.settings)
         return made
 
     def _order_outputs(
@@ -322,11 +402,3 @@ class _Scheduler:
             x = positions.out_start + positions.out_stride * np.arange(positions.count)
             order = (channels * out_height + y[:, None, None]) * out_width + x[:, None]
             self.output_order += order.ravel().tolist()
-
-
-def _steps(last: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
-    """Return what to add when each loop advances and all inner ones, at their ends, begin again."""
-    back = [
-        sum(n * s for n, s in zip(last[:k], strides[:k], strict=True)) for k in range(len(last))
-    ]
-    return tuple(stride - b for stride, b in zip(strides, back, strict=True))

@@ -25,7 +25,16 @@ from numpy.typing import NDArray
 
 from nomul.hw.engine_settings import WORD_BITS, EngineSettings
 
-__all__ = ["COORDINATE_BITS", "LOOPS", "RESULTS", "Pass", "Program", "Result", "field_widths"]
+__all__ = [
+    "COORDINATE_BITS",
+    "LOOPS",
+    "RESULTS",
+    "Pass",
+    "Program",
+    "Result",
+    "Shortcut",
+    "field_widths",
+]
 
 LOOPS = ("channel", "column", "row", "position", "line", "block")
 
@@ -34,6 +43,48 @@ COORDINATE_BITS = 8
 
 Result = Literal["map", "class", "sums", "levels"]
 RESULTS: tuple[Result, ...] = ("map", "class", "sums", "levels")
+
+
+@dataclass(frozen=True)
+class Shortcut:
+    """The other branch of a residual: levels of a second source, behind the taps of each block.
+
+    An output sees one position of that source, so a block sees levels one behind the other.
+
+    Attributes
+    ----------
+    n_levels
+        That a block sees.
+    fan_in
+        How many of them each sum sees: one, where each channel goes straight on.
+    page
+        Product table.
+    start_address
+        Of the first block's first level.
+    address_step
+        What is added to that when position, line and block advance.
+    lane_address
+        From one position lane to the next.
+    """
+
+    n_levels: int
+    fan_in: int
+    page: int
+    start_address: int
+    address_step: tuple[int, ...]
+    lane_address: int
+
+    def fields(self) -> dict[str, int]:
+        """Return what a pass with this shortcut has in the fields that are the shortcut's."""
+        steps = zip(LOOPS[3:], self.address_step, strict=True)
+        return {
+            "has_shortcut": 1,
+            "shortcut_last": self.n_levels - 1,
+            "shortcut_page": self.page,
+            "shortcut_start": self.start_address,
+            "shortcut_lane": self.lane_address,
+            **{f"shortcut_step_{loop}": step for loop, step in steps},
+        }
 
 
 @dataclass(frozen=True)
@@ -82,6 +133,8 @@ class Pass:
         Whether no later pass reads the sample.
     is_last
         Whether the answer is complete behind it.
+    shortcut
+        What else is added to its sums; None in most passes.
     """
 
     last: tuple[int, ...]
@@ -111,11 +164,17 @@ class Pass:
     result: Result
     is_last_of_input: bool = False
     is_last: bool = False
+    shortcut: Shortcut | None = None
+
+    @property
+    def kernel_taps(self) -> int:
+        """Taps of a block, without those of a shortcut."""
+        return (self.last[0] + 1) * (self.last[1] + 1) * (self.last[2] + 1)
 
     @property
     def taps(self) -> int:
         """Taps of a block."""
-        return (self.last[0] + 1) * (self.last[1] + 1) * (self.last[2] + 1)
+        return self.kernel_taps + (self.shortcut.n_levels if self.shortcut else 0)
 
     @property
     def blocks(self) -> int:
@@ -127,7 +186,8 @@ class Pass:
             return 0
         n_positions = self.last[3] * settings.position_lanes + self.n_positions_last
         n_channels = self.last[5] * self.n_channels + self.n_channels_last
-        return self.taps * n_positions * (self.last[4] + 1) * n_channels
+        fan_in = self.kernel_taps + (self.shortcut.fan_in if self.shortcut else 0)
+        return fan_in * n_positions * (self.last[4] + 1) * n_channels
 
     def fields(self, settings: EngineSettings) -> dict[str, int]:
         """Return all numbers by name, in the order of their words."""
@@ -139,6 +199,10 @@ class Pass:
             found[f"out_step_{loop}"] = step
         found["result"] = RESULTS.index(self.result)
         names = field_widths(settings)
+        if settings.shortcuts:
+            found |= {name: 0 for name in names if "shortcut" in name}
+        if self.shortcut:
+            found |= self.shortcut.fields()
         return {name: found[name] if name in found else int(getattr(self, name)) for name in names}
 
     def words(self, settings: EngineSettings) -> list[int]:
@@ -175,6 +239,11 @@ def field_widths(settings: EngineSettings) -> Mapping[str, int]:
     }
     if settings.weight_memory == "port":
         widths["taps"] = address  # how long a burst is
+    if settings.shortcuts:
+        widths["has_shortcut"] = 1
+        widths["shortcut_page"] = widths["page"]
+        steps = (f"step_{loop}" for loop in LOOPS[3:])
+        widths |= {f"shortcut_{name}": address for name in ("last", "start", "lane", *steps)}
     assert max(widths.values()) <= WORD_BITS, "a field is one word"
     return widths
 

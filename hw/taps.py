@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,6 +43,8 @@ class Taps(wiring.Component):
         Whether each level is in the map.
     weight_address : Out
         Of the tap's weights.
+    in_shortcut : Out(1)
+        The tap is one of the shortcut: 0 where the engine has none.
     block_begins, block_ends : Out(1)
         This is the first or the last tap of its block.
     advancing : Out(3)
@@ -62,6 +64,7 @@ class Taps(wiring.Component):
                 "address": Out(settings.map_bits).array(settings.position_lanes),
                 "inside": Out(settings.position_lanes),
                 "weight_address": Out((settings.weight_depth - 1).bit_length()),
+                "in_shortcut": Out(1),
                 "block_begins": Out(1),
                 "block_ends": Out(1),
                 "advancing": Out(3),
@@ -79,14 +82,20 @@ class Taps(wiring.Component):
             loop: Signal(widths[f"last_{loop}"], name=f"count_{loop}", reset_less=True)
             for loop in LOOPS
         }
-        at_end = [counts[loop] == fields[f"last_{loop}"] for loop in LOOPS]
+        last = [fields[f"last_{loop}"] for loop in LOOPS]
+        if self.settings.shortcuts:
+            # The loop over channels counts them; those over the kernel stay at their ends.
+            last[0] = Mux(self.in_shortcut, fields["shortcut_last"], last[0])
+        at_end = [counts[loop] == end for loop, end in zip(LOOPS, last, strict=True)]
         advances: list[Value] = []
         inner_end: Value | int = 1
         for end in at_end:
             advances.append(inner_end & ~end)
             inner_end = inner_end & end
+        kernel_ends = at_end[0] & at_end[1] & at_end[2]
+        turns = self._turns(kernel_ends)
         m.d.comb += [
-            self.block_ends.eq(at_end[0] & at_end[1] & at_end[2]),
+            self.block_ends.eq(kernel_ends & ~turns),
             self.positions_end.eq(at_end[3]),
             self.blocks_end.eq(at_end[5]),
         ]
@@ -108,30 +117,39 @@ class Taps(wiring.Component):
         block_weights = Signal.like(self.weight_address, reset_less=True)
         more = Signal()  # taps are left; once it is low, idle cycles may be
         m.d.comb += self.weight_address.eq(weight_address)
+        following = Signal.like(address)
+        m.d.comb += following.eq(address)
         with m.If(self.valid):
             for k, loop in enumerate(LOOPS):
                 with m.If(advances[k]):
+                    m.d.comb += following.eq(address + fields[f"address_step_{loop}"])
+                with m.If(advances[k] & ~turns):
                     m.d.sync += [
                         counts[loop].eq(counts[loop] + 1),
                         *(counts[inner].eq(0) for inner in LOOPS[:k]),
-                        address.eq(address + fields[f"address_step_{loop}"]),
                     ]
-            m.d.sync += [weight_address.eq(weight_address + 1), begins.eq(self.block_ends)]
-            with m.If(advances[3]):
-                m.d.sync += block_x.eq(block_x + fields["x_stride"])
-            with m.If(advances[4]):
-                m.d.sync += [
-                    block_x.eq(fields["start_x"]),
-                    block_y.eq(block_y + fields["y_stride"]),
-                ]
-            with m.If(advances[5]):
-                m.d.sync += [block_x.eq(fields["start_x"]), block_y.eq(fields["start_y"])]
+            m.d.sync += [
+                address.eq(following),
+                weight_address.eq(weight_address + 1),
+                begins.eq(self.block_ends),
+            ]
             with m.If(self.block_ends):
-                m.d.sync += [idle.eq(fields["idle"]), more.eq(~inner_end)]
+                with m.If(advances[3]):
+                    m.d.sync += block_x.eq(block_x + fields["x_stride"])
+                with m.If(advances[4]):
+                    m.d.sync += [
+                        block_x.eq(fields["start_x"]),
+                        block_y.eq(block_y + fields["y_stride"]),
+                    ]
                 with m.If(advances[5]):
-                    m.d.sync += block_weights.eq(weight_address + 1)
+                    m.d.sync += [
+                        block_x.eq(fields["start_x"]),
+                        block_y.eq(fields["start_y"]),
+                        block_weights.eq(weight_address + 1),
+                    ]
                 with m.Else():
                     m.d.sync += weight_address.eq(block_weights)
+                m.d.sync += [idle.eq(fields["idle"]), more.eq(~inner_end)]
         m.d.comb += self.running.eq(more | idling)
         with m.If(self.start):
             m.d.sync += [
@@ -144,6 +162,10 @@ class Taps(wiring.Component):
                 weight_address.eq(fields["weight_start"]),
                 block_weights.eq(fields["weight_start"]),
             ]
+        lane_step: Value = fields["lane_address"]
+        if self.settings.shortcuts:
+            self._shortcut(m, turns, address, following, counts["channel"])
+            lane_step = Mux(self.in_shortcut, fields["shortcut_lane"], lane_step)
 
         lane_address: Value = address
         lane_x: Value = (block_x + counts["column"])[:COORDINATE_BITS]
@@ -151,8 +173,34 @@ class Taps(wiring.Component):
         for lane in range(self.settings.position_lanes):
             m.d.comb += [
                 self.address[lane].eq(lane_address),
-                self.inside[lane].eq((lane_x < fields["width"]) & (y < fields["height"])),
+                self.inside[lane].eq(
+                    self.in_shortcut | (lane_x < fields["width"]) & (y < fields["height"])
+                ),
             ]
-            lane_address = (lane_address + fields["lane_address"])[: self.settings.map_bits]
+            lane_address = (lane_address + lane_step)[: self.settings.map_bits]
             lane_x = (lane_x + fields["lane_x"])[:COORDINATE_BITS]
         return m
+
+    def _turns(self, kernel_ends: Value) -> Value:
+        """Return whether the taps of the shortcut follow."""
+        if not self.settings.shortcuts:
+            return Const(0)
+        return kernel_ends & self.fields["has_shortcut"] & ~self.in_shortcut
+
+    def _shortcut(
+        self, m: Module, turns: Value, address: Signal, following: Value, n_seen: Signal
+    ) -> None:
+        """Send ``address`` over the shortcut's levels, and back to where it was to go."""
+        fields = self.fields
+        in_shortcut = Signal(reset_less=True)
+        begin, back = (Signal.like(address, reset_less=True) for _ in range(2))
+        m.d.comb += self.in_shortcut.eq(in_shortcut)
+        with m.If(self.valid & turns):
+            m.d.sync += [in_shortcut.eq(1), n_seen.eq(0), back.eq(following), address.eq(begin)]
+        with m.If(self.valid & in_shortcut & self.block_ends):
+            m.d.sync += [in_shortcut.eq(0), address.eq(back)]
+            for loop, advances in zip(LOOPS[_TAP_LOOPS:], self.advancing, strict=True):
+                with m.If(advances):
+                    m.d.sync += begin.eq(begin + fields[f"shortcut_step_{loop}"])
+        with m.If(self.start):
+            m.d.sync += [in_shortcut.eq(0), begin.eq(fields["shortcut_start"])]

@@ -47,6 +47,8 @@ def _run(program: Program, made: Pass, held: NDArray[np.int64]) -> tuple[list[in
     settings = program.settings
     address = made.start_address
     out, weight, channel = made.out_start, made.weight_start, 0
+    shortcut = made.shortcut
+    shortcut_address = shortcut.start_address if shortcut else 0
     totals: list[int] = []
     found: list[int] = []
     counts = [last + 1 for last in made.last]
@@ -65,12 +67,19 @@ def _run(program: Program, made: Pass, held: NDArray[np.int64]) -> tuple[list[in
                     sums[lane] = np.maximum(sums[lane], level)
                     continue
                 weights = program.weights[weight + tap, :n_channels]
-                products = program.tables[made.page, level, weights % settings.columns] * inside
-                sums[lane] += np.where(weights < settings.columns, products, ~products)
+                sums[lane] += _products(program, made.page, level, weights, inside=inside)
             indices = (source, column, row, position, line, block)
             advancing = [k for k in range(6) if indices[k] < made.last[k]][:1]
             for k in advancing:
                 address += made.address_step[k]
+        if shortcut:
+            for number, lane in product(range(shortcut.n_levels), range(n_positions)):
+                place = shortcut_address + number + lane * shortcut.lane_address
+                weights = program.weights[weight + made.kernel_taps + number, :n_channels]
+                level = held[place % len(held)]
+                sums[lane] += _products(program, shortcut.page, level, weights)
+            for k in advancing:
+                shortcut_address += shortcut.address_step[k - 3]
         for lane in range(n_positions):
             for number in range(n_channels):
                 total = int(sums[lane, number] + program.biases[made.bias_start + channel + number])
@@ -88,6 +97,20 @@ def _run(program: Program, made: Pass, held: NDArray[np.int64]) -> tuple[list[in
             weight += made.taps
             channel += 0 if made.is_greatest else made.n_channels
     return totals, found
+
+
+def _products(
+    program: Program,
+    page: int,
+    level: int,
+    weights: NDArray[np.uint8],
+    *,
+    inside: bool = True,
+) -> NDArray[np.int64]:
+    """Return what a level adds to each channel; a padded position's level 0 has no products."""
+    columns = program.settings.columns
+    products = program.tables[page, level, weights % columns].astype(np.int64) * inside
+    return np.where(weights < columns, products, ~products)
 
 
 def pass_cycles(program: Program, made: Pass) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nomul.hw.engine_settings import EngineSettings
 from nomul.network import (
+    Add,
     Conv2d,
     ConvTranspose2d,
     Dense,
@@ -25,7 +26,7 @@ from nomul.network.model import OutputKind
 from tests.network.strategies import graphs
 from tests.networks import random_tables
 
-__all__ = ["NETWORKS", "SMALL", "chain", "chains", "with_opposites"]
+__all__ = ["NETWORKS", "SMALL", "chain", "chains", "residual", "with_opposites"]
 
 SMALL = EngineSettings(
     channel_lanes=4,
@@ -37,6 +38,7 @@ SMALL = EngineSettings(
     weight_depth=2048,
     program_depth=4096,
     weight_memory="block",
+    shortcuts=True,
 )
 """For builds of seconds, with room for nearly all of :func:`chains`."""
 
@@ -81,6 +83,31 @@ def with_opposites(network: Network) -> Network:
         return dataclasses.replace(layer, product_table=table, level_value=None, centre=None)
 
     return dataclasses.replace(network, layers=tuple(map(changed, network.layers)))
+
+
+def residual(
+    shape: tuple[int, ...],
+    body: tuple[Any, ...],
+    shortcut: tuple[Any, ...],
+    output: OutputKind = "accumulators",
+    *,
+    swapped: bool = False,
+    shared: bool = False,
+) -> Network:
+    """Return a convolution of the input, and a residual of two layers that see what it gives.
+
+    ``body`` and ``shortcut`` are as layers in :func:`chain`; both have as many channels out.
+    """
+    n_levels = 6 if output == "levels" else None
+    first = random_tables((shape[0], 1, 1, 1), shape[0], 16, 13, seed=9)
+    layers: list[Layer] = [Conv2d(**first, groups=shape[0])]
+    for seed, (kind, weights, n_out, geometry) in enumerate((body, shortcut)):
+        tables = random_tables(weights, n_out, 13, None, seed=seed)
+        layers.append(kind(**tables, **geometry, source="layers.0"))
+    both = random_tables((1,), body[2], 13, n_levels, shared=shared)
+    sources = ("layers.2", "layers.1") if swapped else ("layers.1", "layers.2")
+    layers.append(Add(both["bias"], both.get("thresholds"), sources))
+    return Network(Input(shape, np.arange(15.0)), tuple(layers), Output(output))
 
 
 NETWORKS = {
@@ -134,6 +161,40 @@ NETWORKS = {
     "nothing but a maximum": chain(
         (5, 4, 4), (13,), "levels", [(MaxPool2d, None, 5, {"size": (2, 2), "stride": (1, 3)})]
     ),
+    "a channel goes straight on": with_opposites(
+        residual(
+            (6, 3, 5),
+            (Conv2d, (6, 6, 3, 3), 6, {"padding": (1, 1)}),
+            (Conv2d, (6, 1, 1, 1), 6, {"groups": 6}),
+            "levels",
+        )
+    ),
+    "a shortcut with strides": residual(
+        (3, 5, 8),
+        (Conv2d, (7, 3, 3, 2), 7, {"padding": (1, 0), "stride": (2, 3)}),
+        (Conv2d, (7, 3, 1, 1), 7, {"stride": (2, 3)}),
+        swapped=True,
+    ),
+    "a shortcut in groups": residual(
+        (4, 2, 3),
+        (Conv2d, (6, 4, 1, 3), 6, {"padding": (0, 1)}),
+        (Conv2d, (6, 2, 1, 1), 6, {"groups": 2}),
+        "levels",
+        shared=True,
+    ),
+    "a body in groups": residual(
+        (6, 4, 3),
+        (Conv2d, (6, 3, 3, 1), 6, {"padding": (1, 0), "groups": 2}),
+        (Conv2d, (6, 1, 1, 1), 6, {"groups": 6}),
+    ),
+    "a body that is transposed": residual(
+        (3, 2, 3),
+        (ConvTranspose2d, (3, 2, 1, 2), 2, {"stride": (1, 2), "padding": (0, 2)}),
+        (Conv2d, (2, 3, 1, 1), 2, {"stride": (1, 2)}),
+    ),
+    "neurons of two sums": residual(
+        (11,), (Dense, (5, 11), 5, {}), (Dense, (5, 11), 5, {}), "class"
+    ),
 }
 """A few of every kind: edges of maps, blocks that are not full, outputs without a tap."""
 
@@ -141,8 +202,14 @@ NETWORKS = {
 @st.composite
 def chains(draw: st.DrawFn, max_stages: int = 3, max_size: int = 5) -> Network:
     """Draw a network that an engine can do: up to 16 levels, and weights with opposites or not."""
-    kinds = ("dense", "conv", "transposed", "pool")
+    kinds = ("dense", "conv", "transposed", "pool", "residual")
     network = draw(graphs(max_stages, max_size, max_levels=16, kinds=kinds))
+    # An engine adds two branches, not more.
+    layers = (
+        dataclasses.replace(layer, sources=layer.sources[:2]) if isinstance(layer, Add) else layer
+        for layer in network.layers
+    )
+    network = dataclasses.replace(network, layers=tuple(layers))
     if draw(st.booleans()):
         network = with_opposites(network)
     last = network.layers[-1]

@@ -11,6 +11,7 @@ from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.folding import fold
 from nomul.hw.program import Program, field_widths
 from nomul.network import (
+    Add,
     Conv2d,
     ConvTranspose2d,
     Dense,
@@ -22,7 +23,7 @@ from nomul.network import (
 )
 from nomul.sim.golden import evaluate_levels
 from nomul.sim.interpreter import execute
-from tests.hw.folded import NETWORKS, SMALL, chain, chains
+from tests.hw.folded import NETWORKS, SMALL, chain, chains, residual
 from tests.networks import random_levels, random_lookup, random_network, random_tables
 
 ROOMY = dataclasses.replace(
@@ -155,9 +156,49 @@ def refusal(network: Network, **changed: Any) -> str:
 def test_a_layer_of_another_kind_is_refused() -> None:
     lookup = Network(Input((4,), np.zeros(1)), (random_lookup(3, 2, 4, 2),), Output("levels"))
     assert refusal(lookup) == (
-        "layers.0 is of kind lookup, which the folded engine cannot do: it does dense layers, "
-        "convolutions, transposed ones and max-pooling."
+        "layers.0 is of kind lookup, which the folded engine cannot do: it does dense "
+        "layers, convolutions, transposed ones, max-pooling and residual additions."
     )
+
+
+def test_residuals_that_an_engine_cannot_add_are_refused() -> None:
+    straight = NETWORKS["a channel goes straight on"]
+    assert refusal(straight, shortcuts=False) == (
+        "layers.3 is a residual addition, and the engine has no shortcuts: what helps is an engine "
+        "with them, or a network without residuals."
+    )
+    *others, both = straight.layers
+    assert isinstance(both, Add)
+    thrice = dataclasses.replace(both, sources=("layers.1", "layers.2", "layers.2"))
+    remedy = (
+        "and the folded engine can add two layers with weights, one of which has a kernel of a "
+        "single position: what helps is a residual with a plain shortcut, or none."
+    )
+    assert refusal(dataclasses.replace(straight, layers=(*others, thrice))) == (
+        f"layers.3 adds layers.1 and layers.2 and layers.2, {remedy}"
+    )
+    kernel = (Conv2d, (2, 2, 3, 3), 2, {"padding": (1, 1)})
+    assert refusal(residual((2, 3, 3), kernel, kernel)) == (
+        f"layers.3 adds layers.1 and layers.2, {remedy}"
+    )
+
+
+def test_a_residual_has_the_levels_and_sums_of_its_branches_checked() -> None:
+    network = NETWORKS["a channel goes straight on"]
+    assert refusal(network, level_bits=3) == (
+        "input gives 16 levels, and the engine's have 3 bits: what helps is input.levels = 8, or "
+        "an engine of 4 level bits."
+    )
+    assert refusal(network, sum_bits=9).startswith("layers.3 has sums of 10 bits, and the engine's")
+
+
+def test_the_branches_of_a_residual_lie_in_no_map() -> None:
+    network = NETWORKS["a channel goes straight on"]
+    (first, made) = fold(network, SMALL).passes[-2:]
+    size = 6 * 3 * 5
+    assert (first.out_start, made.start_address) == (size + 5, size - 6 * 6)
+    assert made.shortcut is not None
+    assert made.shortcut.start_address == size
 
 
 def test_more_levels_than_the_engine_has_are_refused() -> None:

@@ -21,7 +21,8 @@ PASSES = [
 def test_taps_and_blocks_are_what_the_loops_count(made: Pass) -> None:
     """The inner three loops go through the taps of a block, the outer ones through blocks."""
     counts = [last + 1 for last in made.last]
-    assert made.taps == len(list(itertools.product(*map(range, counts[:3]))))
+    assert made.kernel_taps == len(list(itertools.product(*map(range, counts[:3]))))
+    assert made.taps == made.kernel_taps + (made.shortcut.n_levels if made.shortcut else 0)
     assert made.blocks == len(list(itertools.product(*map(range, counts[3:]))))
 
 
@@ -34,14 +35,16 @@ def test_a_pass_is_a_word_for_each_field(made: Pass) -> None:
         assert 0 <= word < 1 << width
         # Steps go backwards too, and coordinates begin outside: in two's complement.
         assert (word - fields[name]) % (1 << width) == 0, name
-        is_signed = name.startswith(("address_step", "out_step", "start_"))
+        is_signed = name.startswith(("address_step", "out_step", "start_", "shortcut_step"))
         assert is_signed or word == fields[name], name
 
 
 def test_every_number_of_a_pass_is_in_a_field_of_its_own() -> None:
-    made = fold(NETWORKS["pictures"], SMALL).passes[0]
-    fields = made.fields(SMALL)
-    for field in dataclasses.fields(Pass):
+    plain = dataclasses.replace(SMALL, shortcuts=False)
+    made = fold(NETWORKS["pictures"], plain).passes[0]
+    fields = made.fields(plain)
+    numbers = [field for field in dataclasses.fields(Pass) if field.name != "shortcut"]
+    for field in numbers:
         value = getattr(made, field.name)
         if field.name == "result":
             assert fields["result"] == RESULTS.index(value)
@@ -52,9 +55,33 @@ def test_every_number_of_a_pass_is_in_a_field_of_its_own() -> None:
             assert fields[field.name] == value
     n_numbers = sum(
         len(value) if isinstance(value := getattr(made, field.name), tuple) else 1
-        for field in dataclasses.fields(Pass)
+        for field in numbers
     )
     assert len(fields) == n_numbers
+
+
+def test_a_shortcut_is_in_fields_of_its_own() -> None:
+    """They are 0 in a pass without one, and come behind all others."""
+    before, made = (
+        found.fields(SMALL)
+        for found in fold(NETWORKS["a shortcut with strides"], SMALL).passes[-2:]
+    )
+    names = [name for name in made if "shortcut" in name]
+    assert list(made)[-len(names) :] == names
+    assert all(before[name] == 0 for name in names)
+    # 3 channels at every second line, three of them, and third position of a map of 5 by 8; two
+    # lanes.
+    line, first = 2 * 8 * 3, 3 * 3
+    assert {name: made[name] for name in names} == {
+        "has_shortcut": 1,
+        "shortcut_page": 2,
+        "shortcut_last": 2,
+        "shortcut_start": 5 * 8 * 3,
+        "shortcut_lane": first,
+        "shortcut_step_position": 2 * first,
+        "shortcut_step_line": line - 2 * first,
+        "shortcut_step_block": -2 * line - 2 * first,
+    }
 
 
 @pytest.mark.parametrize(
@@ -92,3 +119,8 @@ def test_products_are_those_of_whole_kernels() -> None:
     assert [made.products(SMALL) for made in program.passes] == [2 * 4 * 4] * 3 + [2 * 6 * 4]
     (greatest,) = fold(NETWORKS["nothing but a maximum"], SMALL).passes
     assert greatest.products(SMALL) == 0
+
+
+def test_a_channel_that_goes_straight_on_is_one_product_an_output() -> None:
+    made = fold(NETWORKS["a channel goes straight on"], SMALL).passes[-1]
+    assert made.products(SMALL) == (6 * 3 * 3 + 1) * 6 * 3 * 5

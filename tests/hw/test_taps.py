@@ -16,7 +16,7 @@ from nomul.hw.folding import fold
 from nomul.hw.program import Pass, field_widths
 from nomul.hw.taps import Taps
 from nomul.network import Conv2d
-from tests.hw.folded import SMALL, chain
+from tests.hw.folded import NETWORKS, SMALL, chain
 
 # Shape, channels out, kernel, stride, padding, groups.
 GEOMETRIES: dict[str, tuple[Any, ...]] = {
@@ -49,7 +49,7 @@ def watched(shape: EngineSettings, made: Pass) -> list[dict[str, Any]]:
         while ctx.get(taps.running):
             found = {
                 name: ctx.get(getattr(taps, name))
-                for name in ("valid", "inside", "weight_address", "block_ends")
+                for name in ("valid", "inside", "weight_address", "in_shortcut", "block_ends")
             }
             found["address"] = [ctx.get(address) for address in taps.address]
             ends = ("advancing", "positions_end", "blocks_end")
@@ -115,3 +115,33 @@ def test_every_tap_comes_in_its_order(case: str, lanes: str) -> None:
             assert not any(idle)
         assert not cycles
         weight_start += n_channel_blocks * n_taps
+
+
+def test_the_taps_of_a_shortcut_come_behind_those_of_each_block() -> None:
+    """7 channels out on 4 lanes; 3 x 3 outputs on 2, at strides 2 and 3 of a map of 5 x 8 x 3."""
+    program = fold(NETWORKS["a shortcut with strides"], SMALL)
+    cycles = watched(SMALL, program.passes[-1])
+    start = 5 * 8 * 3  # the map of the layer before lies behind the sample
+    for block, line, position in itertools.product(range(2), range(3), range(2)):
+        weights = block * (3 * 2 * 3 + 3) + 3  # three groups before have a word each
+        for tap in range(3 * 2 * 3):
+            found = cycles.pop(0)
+            assert (found["valid"], found["in_shortcut"], found["block_ends"]) == (1, 0, 0)
+            assert found["weight_address"] == weights + tap
+            row, column, channel = np.unravel_index(tap, (3, 2, 3))
+            x, y = position * 2 * 3 + column, line * 2 - 1 + row
+            if 0 <= y < 5:
+                assert found["address"][0] == start + (y * 8 + x) * 3 + channel
+        for channel in range(3):
+            found = cycles.pop(0)
+            assert (found["valid"], found["in_shortcut"]) == (1, 1)
+            assert found["block_ends"] == (channel == 2)
+            assert found["weight_address"] == weights + 18 + channel
+            assert found["inside"] == 0b11
+            lanes = (0, 1) if position == 0 else (0,)  # of three positions, the last one is alone
+            for lane in lanes:
+                x, y = (position * 2 + lane) * 3, line * 2
+                assert found["address"][lane] == start + (y * 8 + x) * 3 + channel
+        while cycles and not cycles[0]["valid"]:
+            cycles.pop(0)
+    assert not cycles

@@ -9,7 +9,7 @@ import pytest
 
 from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.folding import fold
-from nomul.hw.program import Pass, Program, Result, field_widths
+from nomul.hw.program import Pass, Program, Result, Shortcut, field_widths
 from nomul.sim.golden import evaluate_levels
 from nomul.sim.interpreter import execute, pass_cycles, sample_cycles
 from tests.hw.folded import NETWORKS, SMALL
@@ -114,6 +114,24 @@ def test_levels_in_a_map_are_read_by_the_next_pass() -> None:
         made, passes=(made.passes[0], replace(greatest, bias_start=2, threshold_start=2))
     )
     assert execute(made, LEVELS) == [2, 3]
+
+
+def test_a_shortcut_adds_the_level_at_the_output_s_own_position() -> None:
+    """To the first channel 3 times the level is added, from the second it is subtracted."""
+    shortcut = Shortcut(
+        n_levels=1, fan_in=1, page=0, start_address=0, address_step=(2, 0, 0), lane_address=1
+    )
+    made = program(replace(MADE, shortcut=shortcut))
+    made = replace(
+        made,
+        weights=np.array([[0, 1], [0, 2], [0, 2]], np.uint8),
+        biases=np.array([10, 0 + 1 + 1], np.int32),
+    )
+    straight = (1, 2, 3, 0)
+    first = [total + 3 * level for total, level in zip(FIRST, straight, strict=True)]
+    second = [total - 3 * level for total, level in zip(SECOND, straight, strict=True)]
+    expected = [total for pair in zip(first, second, strict=True) for total in pair]
+    assert execute(made, LEVELS) == expected
 
 
 def test_no_sample_is_changed() -> None:
