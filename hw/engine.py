@@ -45,6 +45,9 @@ class Engine(wiring.Component):
         Forgets the levels of an incomplete sample, in a cycle in which no answer waits.
     busy : Out(1)
         A whole sample has arrived, and its answers have not all left.
+    fault : Out(1)
+        A bit of what was loaded has changed: answers since ``run`` last rose may be wrong. It is
+        there three cycles behind an answer at the latest. 0 without ``settings.parity``.
     i : In(stream of unsigned(level_bits))
         The levels of samples.
     o : Out(stream of signed(sum_bits))
@@ -66,6 +69,7 @@ class Engine(wiring.Component):
     header: Signal
     discard: Signal
     busy: Signal
+    fault: Signal
     i: Any
     o: Any
     load: Any
@@ -81,6 +85,7 @@ class Engine(wiring.Component):
             "header": In((settings.program_depth - 1).bit_length()),
             "discard": In(1),
             "busy": Out(1),
+            "fault": Out(1),
             "i": In(stream.Signature(unsigned(settings.level_bits))),
             "o": Out(stream.Signature(signed(settings.sum_bits))),
             "load": In(stream.Signature(LOADED)),
@@ -109,6 +114,7 @@ class Engine(wiring.Component):
             core.header.eq(self.header),
             core.discard.eq(self.discard),
             self.busy.eq(core.busy),
+            self.fault.eq(core.fault),
             core.level.eq(self.i.payload),
             core.level_valid.eq(self.i.valid),
             self.i.ready.eq(core.level_ready & advance),

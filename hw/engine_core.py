@@ -26,6 +26,16 @@ LOADED = data.StructLayout({"memory": 3, "step": 3, "address": WORD_BITS, "word"
 _ENDING = data.StructLayout({"block": 1, "positions": 1, "blocks": 1, "advancing": 3})
 
 
+class _Samples:
+    """What is known of the sample on its way in: whether it is wanted, and whole."""
+
+    def __init__(self, map_bits: int) -> None:
+        self.n_received, self.last_input = (
+            Signal(map_bits, name=name) for name in ("n_received", "last_input")
+        )
+        self.wanted, self.there = (Signal(name=name) for name in ("is_ready", "has_sample"))
+
+
 class EngineCore(wiring.Component):
     """An engine that never waits: whoever holds it enables its clock in the cycles that count.
 
@@ -54,12 +64,20 @@ class EngineCore(wiring.Component):
         A word of weights from outside is needed in this cycle.
     weights : In
         It.
+    fault : Out(1)
+        As that of the engine.
+
+    Attributes
+    ----------
+    memories
+        All but those in single-ported RAM and outside, once it is elaborated.
     """
 
     def __init__(self, settings: EngineSettings, program: Program | None) -> None:
         self.settings = settings
         self.program = program
         self.content = memory_words(program) if program else {}
+        self.memories: list[LoadedMemory] = []
         super().__init__(
             {
                 "advance": In(1),
@@ -80,12 +98,14 @@ class EngineCore(wiring.Component):
                 "burst_length": Out(settings.map_bits),
                 "weights_wanted": Out(1),
                 "weights": In(settings.channel_lanes * settings.weight_bits),
+                "fault": Out(1),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         settings = self.settings
+        self.memories = []
         fields = {
             name: Signal(width, name=name, reset_less=True)
             for name, width in field_widths(settings).items()
@@ -97,25 +117,44 @@ class EngineCore(wiring.Component):
             shape=settings.level_bits, depth=settings.map_depth, init=[]
         )
 
-        # Samples fill the map in the cycles in which the drain does not.
-        n_received, last_input = Signal(settings.map_bits), Signal(settings.map_bits)
-        is_ready, has_sample = Signal(), Signal()
+        samples = _Samples(settings.map_bits)
+        self._accept_levels(m, samples, drain, maps.write_port())
+        summing = self._sum_taps(m, fields, maps, taps, lanes, drain)
+        self._drain_sums(m, lanes, drain)
+        self._run_passes(m, fields, samples, taps, lanes, drain, summing)
+        self._note_faults(m)
+        return m
+
+    def _accept_levels(
+        self, m: Module, samples: _Samples, drain: Drain, write: memory.WritePort
+    ) -> None:
+        """Fill the map with samples, in the cycles in which the drain does not."""
         accepted = Signal()
-        map_write = maps.write_port()
         m.d.comb += [
-            self.level_ready.eq(self.run & is_ready & ~has_sample & ~drain.map_write),
+            self.level_ready.eq(self.run & samples.wanted & ~samples.there & ~drain.map_write),
             accepted.eq(self.level_ready & self.level_valid),
-            map_write.en.eq(drain.map_write | accepted),
-            map_write.addr.eq(Mux(drain.map_write, drain.map_address, n_received)),
-            map_write.data.eq(Mux(drain.map_write, drain.map_level, self.level)),
+            write.en.eq(drain.map_write | accepted),
+            write.addr.eq(Mux(drain.map_write, drain.map_address, samples.n_received)),
+            write.data.eq(Mux(drain.map_write, drain.map_level, self.level)),
         ]
         with m.If(accepted):
-            m.d.sync += n_received.eq(n_received + 1)
-            with m.If(n_received == last_input):
-                m.d.sync += [n_received.eq(0), has_sample.eq(1)]
+            m.d.sync += samples.n_received.eq(samples.n_received + 1)
+            with m.If(samples.n_received == samples.last_input):
+                m.d.sync += [samples.n_received.eq(0), samples.there.eq(1)]
         with m.If(self.discard):
-            m.d.sync += n_received.eq(0)
+            m.d.sync += samples.n_received.eq(0)
 
+    def _sum_taps(
+        self,
+        m: Module,
+        fields: Mapping[str, Signal],
+        maps: memory.Memory,
+        taps: Taps,
+        lanes: Lanes,
+        drain: Drain,
+    ) -> Value:
+        """Bring each tap's products to the lanes; return whether any is on its way."""
+        settings = self.settings
         # First a tap's level is read; then its table row and weights; then they meet in a lane. A
         # cycle later, when a block has ended, its sums move on.
         ending = Signal(_ENDING)
@@ -173,6 +212,11 @@ class EngineCore(wiring.Component):
             drain.blocks_end.eq(sums_ending.blocks),
             drain.advancing.eq(sums_ending.advancing),
         ]
+        return level_there | product_there | sums_ending.block
+
+    def _drain_sums(self, m: Module, lanes: Lanes, drain: Drain) -> None:
+        """Take sums out of the lanes, past biases and thresholds."""
+        settings = self.settings
         for lane in range(settings.position_lanes):
             m.d.comb += drain.sums[lane].eq(lanes.sums[lane])
         biases = self._memory(m, "biases", settings.sum_bits, settings.bias_depth)
@@ -188,12 +232,22 @@ class EngineCore(wiring.Component):
                 drain.threshold[step].eq(thresholds.read_data[0]),
             ]
 
-        # The passes, one after the other.
+    def _run_passes(
+        self,
+        m: Module,
+        fields: Mapping[str, Signal],
+        samples: _Samples,
+        taps: Taps,
+        lanes: Lanes,
+        drain: Drain,
+        summing: Value,
+    ) -> None:
+        """Run the passes, one after the other, for each sample."""
+        settings = self.settings
         program = self._memory(m, "program", WORD_BITS, settings.program_depth)
         word_address = Signal(range(settings.program_depth))
         n_fetched = Signal(range(len(fields) + 1))
         word = program.read_data[0]
-        summing = drain.busy | level_there | product_there | sums_ending.block
         m.d.comb += [
             self.busy.eq(1),
             program.read_address[0].eq(word_address),
@@ -209,16 +263,16 @@ class EngineCore(wiring.Component):
             with m.State("read header"):
                 m.next = "take header"
             with m.State("take header"):
-                m.d.sync += [last_input.eq(word), is_ready.eq(1)]
+                m.d.sync += [samples.last_input.eq(word), samples.wanted.eq(1)]
                 m.next = "await sample"
             with m.State("await sample"):
-                m.d.comb += [self.load_ready.eq(~has_sample), self.busy.eq(has_sample)]
+                m.d.comb += [self.load_ready.eq(~samples.there), self.busy.eq(samples.there)]
                 m.d.sync += word_address.eq(self.header + 1)
-                with m.If(has_sample):
+                with m.If(samples.there):
                     m.d.sync += n_fetched.eq(0)
                     m.next = "fetch pass"
                 with m.Elif(~self.run):
-                    m.d.sync += [is_ready.eq(0), n_received.eq(0)]
+                    m.d.sync += [samples.wanted.eq(0), samples.n_received.eq(0)]
                     m.next = "stopped"
             with m.State("fetch pass"):
                 m.d.sync += n_fetched.eq(n_fetched + 1)
@@ -235,9 +289,9 @@ class EngineCore(wiring.Component):
                 m.next = "run pass"
             with m.State("run pass"), m.If(~taps.running):
                 with m.If(fields["is_last_of_input"]):
-                    m.d.sync += has_sample.eq(0)
+                    m.d.sync += samples.there.eq(0)
                 m.next = "end pass"
-            with m.State("end pass"), m.If(~summing):
+            with m.State("end pass"), m.If(~(drain.busy | summing)):
                 m.d.sync += n_fetched.eq(0)
                 m.next = "fetch pass"
                 with m.If(fields["is_last"]):
@@ -247,7 +301,17 @@ class EngineCore(wiring.Component):
             with m.State("answer"):
                 m.d.comb += [self.answer.eq(drain.best), self.answer_valid.eq(1)]
                 m.next = "await sample"
-        return m
+
+    def _note_faults(self, m: Module) -> None:
+        """Remember that a bit has changed."""
+        if not self.settings.parity:
+            return
+        fault = Signal()
+        with m.If(~self.run):
+            m.d.sync += fault.eq(0)
+        with m.Elif(Cat(*(memory.fault for memory in self.memories)).any()):
+            m.d.sync += fault.eq(1)
+        m.d.comb += self.fault.eq(fault)
 
     def _weights(
         self,
@@ -290,7 +354,8 @@ class EngineCore(wiring.Component):
     ) -> LoadedMemory:
         """Add a memory that holds its part of the program, and can be loaded."""
         init = self.content[name][step] if self.content else ()
-        made = LoadedMemory(n_bits, depth, init, n_readers)
+        made = LoadedMemory(n_bits, depth, init, n_readers, has_parity=self.settings.parity)
+        self.memories.append(made)
         m.submodules[f"{name}_{step}"] = made
         self._loads(m, name, made, step)
         return made

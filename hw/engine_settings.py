@@ -33,7 +33,7 @@ class EngineSettings:
     product_bits
         Of a table's entry, in two's complement, 2 to 16.
     sum_bits
-        Of an accumulator, in two's complement, up to 16. Sums on their way may wrap round.
+        Of an accumulator, in two's complement, up to 32. Sums on their way may wrap round.
     map_depth
         Levels that can be held at a time: the sample and what the layers give.
     pages
@@ -51,6 +51,9 @@ class EngineSettings:
         after power-up. ``"port"``: a memory outside, read in bursts.
     shortcuts
         Whether a pass can add a second source, as residuals need.
+    parity
+        Whether each 16 bits of what is loaded have one more, and every read is checked for a bit
+        that has changed: in block RAM, for single-ported RAM and memories outside have no room.
 
     Raises
     ------
@@ -72,22 +75,24 @@ class EngineSettings:
     program_depth: int = 512
     weight_memory: WeightMemory = "spram"
     shortcuts: bool = False
+    parity: bool = False
 
     def __post_init__(self) -> None:
         addresses = 1 << WORD_BITS
         word_parts = -(-self.channel_lanes * self.weight_bits // WORD_BITS)
         n_weights = addresses >> (word_parts - 1).bit_length()
+        n_sums = addresses >> (self.sum_bits > WORD_BITS)
         limits = {
             "channel_lanes": 256,
             "position_lanes": 64,
             "level_bits": 8,
             "magnitude_bits": 7,
             "product_bits": WORD_BITS,
-            "sum_bits": WORD_BITS,
+            "sum_bits": 2 * WORD_BITS,
             "map_depth": addresses,
             "pages": 256,
-            "threshold_depth": addresses >> self.level_bits - 1,
-            "bias_depth": addresses,
+            "threshold_depth": n_sums >> self.level_bits - 1,
+            "bias_depth": n_sums,
             "weight_depth": min(n_weights, 1 << 14) if self.weight_memory == "spram" else n_weights,
             "program_depth": addresses // 2,
         }
@@ -125,8 +130,3 @@ class EngineSettings:
     def row_bits(self) -> int:
         """Of the number of a row in the table memory: a page above a level."""
         return (self.pages * self.rows - 1).bit_length()
-
-    @property
-    def nothing_row(self) -> int:
-        """The row of all zeros that a padded position takes: the last one there is."""
-        return (1 << self.row_bits) - 1

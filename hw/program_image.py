@@ -86,8 +86,12 @@ def memory_words(program: Program, half: Half = 0) -> Mapping[Memory, list[list[
     first = {name: half * depth for name, depth in half_depths(settings).items()}
     words = [len(program.input_order) - 1]
     for made in program.passes:
+        shortcut = made.shortcut
+        if shortcut:
+            shortcut = dataclasses.replace(shortcut, page=shortcut.page + first["tables"])
         moved = dataclasses.replace(
             made,
+            shortcut=shortcut,
             page=made.page + first["tables"],
             weight_start=made.weight_start + first["weights"],
             bias_start=made.bias_start + first["biases"],

@@ -110,7 +110,8 @@ def _products(
     """Return what a level adds to each channel; a padded position's level 0 has no products."""
     columns = program.settings.columns
     products = program.tables[page, level, weights % columns].astype(np.int64) * inside
-    return np.where(weights < columns, products, ~products)
+    summed: NDArray[np.int64] = np.where(weights < columns, products, ~products)
+    return summed
 
 
 def pass_cycles(program: Program, made: Pass) -> int:

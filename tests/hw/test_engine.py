@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from numpy.typing import NDArray
 
 from nomul.hw.engine import Engine
+from nomul.hw.engine_core import EngineCore
 from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.engine_verilog import emit_engine
 from nomul.hw.folding import fold
@@ -36,7 +37,13 @@ IN_BITSTREAM = fold(NETWORKS["pictures"], SMALL)
 SHAPES = {
     "4x2": SMALL,
     "8x1": dataclasses.replace(
-        SMALL, channel_lanes=8, position_lanes=1, weight_memory="spram", weight_depth=16384
+        SMALL,
+        channel_lanes=8,
+        position_lanes=1,
+        sum_bits=20,
+        weight_memory="spram",
+        weight_depth=16384,
+        parity=True,
     ),
 }
 SLOW_SHAPES = {
@@ -297,3 +304,65 @@ def test_weights_may_lie_outside(case: str, pauses: bool, tmp_path: Path) -> Non
             seed=seed,
         )
         assert (found.answers.reshape(expected.shape) == expected).all()
+
+
+def test_no_answer_is_wrong_unnoticed_when_bits_change() -> None:
+    """A bit of a word that is in use changes, in any memory; the next sample meets it."""
+    network = random_network((5, 3, 4), (4, 3), seed=5, n_centres=4, output="accumulators")
+    program = fold(network, dataclasses.replace(TINY, parity=True))
+    core = EngineCore(program.settings, program)
+    samples = random_levels(network, 60)
+    expected = evaluate_levels(network, samples)[:, program.output_order].tolist()
+    rng = np.random.default_rng(0)
+    unnoticed, noticed, wrong = 0, 0, 0
+
+    async def answers(ctx: Any, levels: NDArray[np.int64]) -> list[int]:
+        """Return what leaves in twice the time: a program that has changed may never end."""
+        for level in levels[program.input_order].tolist():
+            ctx.set(core.level, level)
+            ctx.set(core.level_valid, 1)
+            for _ in range(5 * sample_cycles(program)):
+                accepted = ctx.get(core.level_ready)
+                await ctx.tick()
+                if accepted:
+                    break
+        ctx.set(core.level_valid, 0)
+        found = []
+        for _ in range(2 * sample_cycles(program)):
+            if ctx.get(core.answer_valid):
+                found.append(int(ctx.get(core.answer)))
+            if not ctx.get(core.busy):
+                break
+            await ctx.tick()
+        return found
+
+    async def bench(ctx: Any) -> None:
+        nonlocal unnoticed, noticed, wrong
+        ctx.set(core.advance, 1)
+        for number, (levels, right) in enumerate(zip(samples, expected, strict=True)):
+            memory = core.memories[number % len(core.memories)]
+            address = int(rng.integers(max(1, len(memory.init))))
+            bit = int(rng.integers(len(memory.data[0])))
+            sound = ctx.get(memory.data[address])
+            ctx.set(memory.data[address], sound ^ 1 << bit)
+            ctx.set(core.run, 1)
+            found = await answers(ctx, levels)
+            await ctx.tick().repeat(3)
+            is_noticed = ctx.get(core.fault)
+            noticed += is_noticed
+            wrong += found != right
+            unnoticed += found != right and not is_noticed
+            ctx.set(memory.data[address], sound)
+            ctx.set(core.run, 0)
+            while ctx.get(core.busy):
+                await ctx.tick()
+            await ctx.tick().repeat(3)
+            assert not ctx.get(core.fault), "it is forgotten with the program"
+
+    simulator = Simulator(core)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run_until(0.2)
+    assert unnoticed == 0
+    assert noticed > 30
+    assert wrong > 5

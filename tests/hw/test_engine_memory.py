@@ -83,3 +83,57 @@ def test_ram_of_the_chip_is_addressed_as_others_are(n_bits: int, n_parts: int) -
     assert len(memory.read_address) == 14
     assert len(memory.write_address) == 14 + {1: 0, 2: 1, 4: 2}[n_parts]
     assert len(memory.read_data) == n_bits
+
+
+@pytest.mark.parametrize(("n_bits", "n_parts"), [(5, 1), (16, 1), (40, 4)])
+def test_every_bit_that_changes_is_a_fault(n_bits: int, n_parts: int) -> None:
+    """Of words from the bitstream, and of those that were loaded, at either reader."""
+    rng = np.random.default_rng(n_bits)
+    content = [int.from_bytes(rng.bytes(8)) >> 64 - n_bits for _ in range(4)]
+    memory = LoadedMemory(n_bits, 4, content, 2, has_parity=True)
+    n_stored = len(memory.data[0])
+    assert n_stored == (n_bits + 1 if n_parts == 1 else 17 * n_parts)
+
+    async def is_faulty(ctx: Any, reader: int, address: int) -> bool:
+        ctx.set(memory.read_address[1 - reader], 0)
+        assert await read(ctx, memory, reader, address) == content[address]
+        await ctx.tick()
+        return bool(ctx.get(memory.fault))
+
+    async def bench(ctx: Any) -> None:
+        for part in range(-(-n_bits // 16)):
+            word = content[2] >> 16 * part ^ 0xFFFF
+            ctx.set(memory.write_address, 2 * n_parts + part)
+            ctx.set(memory.write_data, word)
+            ctx.set(memory.write, 1)
+            await ctx.tick()
+            mask = 0xFFFF << 16 * part & (1 << n_bits) - 1
+            content[2] ^= mask
+        ctx.set(memory.write, 0)
+        for address in range(4):
+            for reader in (0, 1):
+                assert not await is_faulty(ctx, reader, address)
+        for bit in range(n_stored):
+            address, reader = 1 + bit % 3, bit % 2
+            sound = ctx.get(memory.data[address])
+            ctx.set(memory.data[address], sound ^ 1 << bit)
+            ctx.set(memory.read_address[reader], address)
+            await ctx.tick().repeat(2)
+            assert ctx.get(memory.fault)
+            ctx.set(memory.data[address], sound)
+            await ctx.tick()
+            assert not await is_faulty(ctx, reader, address)
+
+    simulate(memory, bench)
+
+
+def test_there_is_no_fault_without_parity() -> None:
+    memory = LoadedMemory(8, 2, [3, 4])
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(memory.data[1], 5)
+        assert await read(ctx, memory, 0, 1) == 5
+        await ctx.tick()
+        assert not ctx.get(memory.fault)
+
+    simulate(memory, bench)

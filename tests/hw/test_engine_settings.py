@@ -31,13 +31,11 @@ def test_an_address_reaches_every_level_of_a_map(depth: int, bits: int) -> None:
 
 @pytest.mark.parametrize("pages", [1, 2, 3, 8, 9, 16])
 @pytest.mark.parametrize("level_bits", [1, 4, 8])
-def test_the_row_of_nothing_is_beyond_the_pages_but_the_last(level_bits: int, pages: int) -> None:
+def test_a_row_s_number_reaches_every_page(level_bits: int, pages: int) -> None:
     settings = EngineSettings(level_bits=level_bits, pages=pages)
     assert settings.rows == 2**level_bits
     n_rows = pages * settings.rows
     assert 2 ** (settings.row_bits - 1) < n_rows <= 2**settings.row_bits
-    assert settings.nothing_row == 2**settings.row_bits - 1
-    assert settings.nothing_row >= n_rows - 1
 
 
 def test_everything_is_loaded_in_words_of_16_bits() -> None:
@@ -50,7 +48,11 @@ def test_everything_is_loaded_in_words_of_16_bits() -> None:
         ({"position_lanes": 0}, "An engine's position_lanes is 0: it can be 1 to 64."),
         ({"level_bits": 9}, "An engine's level_bits is 9: it can be 1 to 8."),
         ({"magnitude_bits": -1}, "An engine's magnitude_bits is -1: it can be 0 to 7."),
-        ({"sum_bits": 17}, "An engine's sum_bits is 17: it can be 1 to 16."),
+        ({"sum_bits": 33}, "An engine's sum_bits is 33: it can be 1 to 32."),
+        (
+            {"sum_bits": 17, "bias_depth": 40_000},
+            "An engine's bias_depth is 40000: it can be 1 to 32,768.",
+        ),
         ({"weight_depth": 16_385}, "An engine's weight_depth is 16385: it can be 1 to 16,384."),
         (
             # 33 weights of four bits are nine parts of a word, which 16 addresses are for.

@@ -128,10 +128,10 @@ def test_the_taps_of_a_shortcut_come_behind_those_of_each_block() -> None:
             found = cycles.pop(0)
             assert (found["valid"], found["in_shortcut"], found["block_ends"]) == (1, 0, 0)
             assert found["weight_address"] == weights + tap
-            row, column, channel = np.unravel_index(tap, (3, 2, 3))
+            row, column, seen = (int(index) for index in np.unravel_index(tap, (3, 2, 3)))
             x, y = position * 2 * 3 + column, line * 2 - 1 + row
             if 0 <= y < 5:
-                assert found["address"][0] == start + (y * 8 + x) * 3 + channel
+                assert found["address"][0] == start + (y * 8 + x) * 3 + seen
         for channel in range(3):
             found = cycles.pop(0)
             assert (found["valid"], found["in_shortcut"]) == (1, 1)
