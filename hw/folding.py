@@ -38,7 +38,6 @@ from nomul.network import (
     MaxPool2d,
     Network,
     UserError,
-    Weighted,
 )
 from nomul.network.layers import INPUT_NAME, layer_name
 from nomul.network.shapes import Shape
@@ -139,7 +138,7 @@ class _Scheduler:
             return self._residual(name, layer)
         if self.network.level_counts[name] is None and not self._is_last(name):
             return ()  # the residual that adds it makes it too
-        self._check_levels(name, layer)
+        self._check_levels(layer.source, name)
         if isinstance(layer, MaxPool2d):
             return (self._pool(name, layer),)
         self._check_sums(name)
@@ -148,8 +147,8 @@ class _Scheduler:
     def _is_last(self, name: str) -> bool:
         return name == layer_name(len(self.network.layers) - 1)
 
-    def _check_levels(self, name: str, layer: Weighted | MaxPool2d) -> None:
-        for whose in (layer.source, name):
+    def _check_levels(self, *names: str) -> None:
+        for whose in names:
             n_levels = self.network.level_counts[whose]
             if n_levels is not None and n_levels > self.settings.rows:
                 key = "input" if whose == INPUT_NAME else "network"
@@ -202,8 +201,7 @@ class _Scheduler:
                 "engine with them, or a network without residuals."
             )
         added = branches(self.network, name, layer)
-        self._check_levels(added.body_name, added.body)
-        self._check_levels(added.shortcut_name, added.shortcut)
+        self._check_levels(added.body.source, added.shortcut.source, name)
         self._check_sums(name)
         body = replace(
             added.body,

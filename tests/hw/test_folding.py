@@ -189,6 +189,13 @@ def test_a_residual_has_the_levels_and_sums_of_its_branches_checked() -> None:
         "input gives 16 levels, and the engine's have 3 bits: what helps is input.levels = 8, or "
         "an engine of 4 level bits."
     )
+    *branches, both = network.layers
+    assert isinstance(both, Add)
+    assert both.thresholds is not None
+    many = dataclasses.replace(both, thresholds=np.arange(20, dtype=np.int32))
+    assert refusal(dataclasses.replace(network, layers=(*branches, many))).startswith(
+        "layers.3 gives 21 levels, and the engine's have 4 bits"
+    )
     assert refusal(network, sum_bits=9).startswith("layers.3 has sums of 10 bits, and the engine's")
 
 
