@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EDITABLE := -e ".[dev]" --config-settings editable_mode=strict
 
-.PHONY: demo test test-slow measure compare engine clean
+.PHONY: demo test test-slow measure compare engine fuzz mutation clean
 
 demo: .venv/linked
 	$(BIN)/nomul demo examples/digits.toml --out runs/digits
@@ -28,6 +28,14 @@ compare: .venv/compared
 engine: .venv/compared
 	$(BIN)/python -m benchmarks.engine
 
+# Writes docs/fuzzing.md: a million hostile inputs, some half an hour; they lie in runs/fuzz.
+fuzz: .venv/fuzzing
+	$(BIN)/python -m benchmarks.fuzz
+
+# Writes docs/mutation.md: some ten minutes; what is finished is kept in runs/mutation.
+mutation: .venv/linked
+	$(BIN)/python -m benchmarks.mutation
+
 clean:
 	rm -rf .venv build runs *.egg-info
 
@@ -43,6 +51,11 @@ clean:
 
 .venv/compared: .venv/linked
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[compare]" \
+		--config-settings editable_mode=strict
+	@touch $@
+
+.venv/fuzzing: .venv/linked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]" \
 		--config-settings editable_mode=strict
 	@touch $@
 

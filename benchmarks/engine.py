@@ -82,6 +82,7 @@ _BLOCK = EngineSettings(weight_memory="block", map_depth=2048, threshold_depth=3
 _ECP5 = EngineSettings(
     weight_memory="block", map_depth=16384, threshold_depth=256, weight_depth=8192
 )
+_ECP5_RESIDUALS = dataclasses.replace(_ECP5, shortcuts=True, sum_bits=20)
 _ECP5_WIDE = EngineSettings(position_lanes=4, weight_memory="block", weight_depth=2048)
 
 
@@ -109,6 +110,10 @@ CASES = {
     "UP5K, weights in block RAM": Case("up5k", _BLOCK, ("heartbeats-tiny-folded",)),
     "UP5K, half the lanes": Case("up5k", EngineSettings(position_lanes=1), ("mnist-cnn-folded",)),
     "ECP5-25": Case("ecp5", _ECP5, ("mnist-cnn-folded", "cifar10-folded")),
+    "ECP5-25, with shortcuts": Case("ecp5", _ECP5_RESIDUALS, ("heartbeats-residual-folded",)),
+    "ECP5-25, with shortcuts and parity": Case(
+        "ecp5", dataclasses.replace(_ECP5_RESIDUALS, parity=True), ("heartbeats-residual-folded",)
+    ),
     "ECP5-25, twice the lanes": Case("ecp5", _ECP5_WIDE, ("mnist-cnn-folded",)),
 }
 

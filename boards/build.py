@@ -22,10 +22,11 @@ from nomul.boards.build_checks import (
 )
 from nomul.boards.catalog import Board
 from nomul.boards.engine_link import EngineLink
+from nomul.boards.flash_boot import FlashBoot
 from nomul.boards.link import Link
+from nomul.boards.tool_chain import synthesis_options, tool_chain
 from nomul.boards.top import Top
 from nomul.hw.engine import Engine
-from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.netlist import (
     CellCounts,
     count_cells,
@@ -34,6 +35,7 @@ from nomul.hw.netlist import (
     read_place_and_route,
 )
 from nomul.hw.plan import Plan
+from nomul.hw.program import Program
 from nomul.hw.tools import ToolFailed, find_tool, run_tool
 from nomul.hw.unrolled import Unrolled
 from nomul.network.files import staged_folder
@@ -51,18 +53,6 @@ _NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
 # Where nextpnr starts, one after the other.
 _SEEDS = ("1", "2", "3", "4", "5")
 
-# Amaranth's names of the files that are kept, and what follows the board's name in ours.
-_PRODUCTS = {
-    "top.bin": ".bin",
-    "top.il": ".il",
-    "top.pcf": ".pcf",
-    "top.ys": ".ys",
-    "top.json": ".netlist.json",
-    "top.report.json": ".report.json",
-    "top.rpt": ".yosys.log",
-    "top.tim": ".nextpnr.log",
-}
-
 
 @dataclass(frozen=True)
 class BuildReport:
@@ -73,7 +63,7 @@ class BuildReport:
     board, device
         Names of the board and of its device.
     logic_cells
-        Cells that nextpnr used; each holds a LUT4, a carry and a flip-flop.
+        Cells that nextpnr used; each holds a LUT4, a carry, on ECP5 half of one, and a flip-flop.
     lut4, carry, ff, bram, spram, dsp
         Cells of each kind that yosys' netlist has.
     multipliers
@@ -129,7 +119,7 @@ def build(plan: Plan, board: Board, out: Path, *, fast: bool = False) -> BuildRe
     CheckFailed
         If the netlist has a multiplier, or is slower than the board's clock.
     """
-    find_tools()
+    find_tools(board)
     return build_core(Unrolled(plan), board, out, fast=fast)
 
 
@@ -139,32 +129,37 @@ def build_core(core: wiring.Component, board: Board, out: Path, *, fast: bool) -
     return _build(Link(core), board, out, script, NETWORK)
 
 
-def build_engine(board: Board, out: Path, settings: EngineSettings | None = None) -> BuildReport:
-    """Make the bitstream of a folded engine, which runs any program that is loaded.
+def build_engine(board: Board, out: Path, program: Program | None = None) -> BuildReport:
+    """Make the bitstream of the board's folded engine, which runs any program that is loaded.
 
     It answers docs/wire-protocol.md's requests of engines. Otherwise as :func:`build`.
 
     Parameters
     ----------
-    settings
-        Of the engine; by default those of the board's.
+    program
+        What it begins with; by default nothing. It is in the bitstream, but where the weights are
+        in single-ported RAM: then the engine begins with what the board's flash holds, as
+        :func:`nomul.boards.flash_boot.flash_image` says.
     """
     script = f"{_FAST_MAPPING}\n{_NO_COLLISIONS}"
-    link = EngineLink(Engine(settings or board.engine_settings))
-    return _build(link, board, out, script, ENGINE)
+    settings = board.engine_settings
+    if settings.weight_memory == "spram":
+        return _build(FlashBoot(EngineLink(Engine(settings))), board, out, script, ENGINE)
+    return _build(EngineLink(Engine(settings, program)), board, out, script, ENGINE)
 
 
 def _build(
     link: wiring.Component, board: Board, out: Path, script: str, subject: Subject
 ) -> BuildReport:
     """Build what :class:`Top` takes, with ``script`` before yosys' synthesis."""
-    find_tools()
+    find_tools(board)
+    tools = tool_chain(board.device)
     with staged_folder(out) as stage:
         work = stage / "work"
         build_plan = board.platform().prepare(
             Top(link),
             "top",
-            synth_opts=f"-device {board.device.yosys_device}",
+            synth_opts=synthesis_options(board.device),
             script_after_read=script,
             # That a path is too slow is for check_speed to say.
             nextpnr_opts="--seed 1 --report top.report.json --timing-allow-fail "
@@ -173,7 +168,7 @@ def _build(
         work.mkdir()
         for name, content in build_plan.files.items():
             (work / name).write_text(content)
-        yosys, nextpnr, icepack = json.loads(build_plan.files["build_top.json"])["commands"]
+        yosys, nextpnr, pack = json.loads(build_plan.files["build_top.json"])["commands"]
         try:
             synthesis = run_tool(yosys[0], yosys[1:], work, "top.rpt")
             cells = read_netlist(work / "top.json")
@@ -182,16 +177,16 @@ def _build(
             place_and_route = _place_and_route(nextpnr, work, counts, board, subject)
             report = read_place_and_route(work / "top.report.json")
             fmax_mhz = check_speed(report.fmax_mhz, board, subject)
-            bitstream = run_tool(icepack[0], icepack[1:], work, "icepack.log")
+            bitstream = run_tool(pack[0], pack[1:], work, "pack.log")
         except ToolFailed as failure:
             handle, log = tempfile.mkstemp(prefix=f"nomul-{failure.tool}-", suffix=".log")
             os.close(handle)
             shutil.copy(failure.log, log)
             raise ToolFailed(failure.tool, failure.reason, Path(log)) from failure
-        for name, suffix in _PRODUCTS.items():
+        for name, suffix in tools.products.items():
             (work / name).rename(stage / f"{board.name}{suffix}")
         shutil.rmtree(work)
-    path = out / f"{board.name}.bin"
+    path = out / f"{board.name}{tools.bitstream}"
     return BuildReport(
         board=board.name,
         device=board.device.name,
@@ -215,15 +210,15 @@ def _build(
     )
 
 
-def find_tools() -> None:
-    """See that every tool of a build is there.
+def find_tools(board: Board) -> None:
+    """See that every tool of a build for a board is there.
 
     Raises
     ------
     UserError
         With the command that installs the first that is missing.
     """
-    for tool in ("yosys", "nextpnr-ice40", "icepack"):
+    for tool in tool_chain(board.device).tools:
         find_tool(tool)
 
 
@@ -261,6 +256,7 @@ def _place_and_route(
         }
         # nextpnr counts after packing, and gives up before it counts where cells of a kind that
         # the device lacks are left.
-        logic_cells = needed.get("ICESTORM_LC", max(counts.lut4, counts.ff))
-        check_fit(logic_cells, needed.get("ICESTORM_RAM", counts.bram), board, subject)
+        tools = tool_chain(board.device)
+        logic_cells = needed.get(tools.logic_cell, max(counts.lut4, counts.ff))
+        check_fit(logic_cells, needed.get(tools.block_ram, counts.bram), board, subject)
         raise

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nomul.boards.catalog import BOARDS, Board
-from nomul.hw.devices import smallest_device
 from nomul.network import CheckFailed, UserError
 
 __all__ = ["ENGINE", "NETWORK", "Subject", "check_fit", "check_no_multiplier", "check_speed"]
@@ -76,15 +75,16 @@ def check_fit(logic_cells: int, block_rams: int, board: Board, subject: Subject)
 
 def _larger(logic_cells: int, block_rams: int, subject: Subject) -> str:
     """Return the words that name a board whose device is large enough, if there is one."""
-    device = smallest_device(logic_cells, block_rams)
     # Another device's engine is another one.
-    if device is None or subject is ENGINE:
-        return subject.if_larger_than_all
-    board = next(board for board in BOARDS.values() if board.device is device)
-    return (
-        f"the board {board.name}, with {device.logic_cells} logic cells and "
-        f"{device.block_rams} block RAMs"
-    )
+    boards = [] if subject is ENGINE else BOARDS.values()
+    for board in sorted(boards, key=lambda board: board.device.logic_cells):
+        device = board.device
+        if device.logic_cells >= logic_cells and device.block_rams >= block_rams:
+            return (
+                f"the board {board.name}, with {device.logic_cells} logic cells and "
+                f"{device.block_rams} block RAMs"
+            )
+    return subject.if_larger_than_all
 
 
 def check_no_multiplier(multipliers: Mapping[str, int]) -> None:

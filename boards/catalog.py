@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from nomul.hw.devices import Device, find_device
+from nomul.hw.devices import DEVICES, ECP5_DEVICES, Device
 from nomul.hw.engine_settings import EngineSettings
 from nomul.network.errors import UserError, unknown_name
 
@@ -26,7 +26,7 @@ class Board:
     platform_path
         Module and class of its amaranth-boards platform.
     device_name
-        Its device, one of :data:`nomul.hw.devices.DEVICES`.
+        Its device, one of :data:`nomul.hw.devices.DEVICES` and ``ECP5_DEVICES``.
     clock_mhz
         Frequency of its oscillator, which clocks the design as it is.
     """
@@ -39,7 +39,7 @@ class Board:
 
     @property
     def device(self) -> Device:
-        return find_device(self.device_name)
+        return (DEVICES | ECP5_DEVICES)[self.device_name]
 
     @property
     def engine_settings(self) -> EngineSettings:
@@ -53,7 +53,8 @@ class Board:
 
 
 # That of UltraPlus has its weights in the four single-ported RAMs, and as many lanes as there are
-# logic cells for; the other one is at the end of its block RAMs.
+# logic cells for. Those of hx8k and ecp5-25 are at the end of their block RAMs, and that of ecp5-85
+# has as many words of weights as a loader's 16 bits of address reach.
 _ENGINES = {
     "up5k": EngineSettings(),
     "hx8k": EngineSettings(
@@ -62,6 +63,24 @@ _ENGINES = {
         threshold_depth=32,
         weight_depth=1536,
         weight_memory="block",
+    ),
+    "ecp5-25": EngineSettings(
+        sum_bits=20,
+        map_depth=16384,
+        threshold_depth=256,
+        weight_depth=8192,
+        weight_memory="block",
+        shortcuts=True,
+    ),
+    "ecp5-85": EngineSettings(
+        position_lanes=4,
+        sum_bits=20,
+        map_depth=32768,
+        threshold_depth=512,
+        bias_depth=1024,
+        weight_depth=16384,
+        weight_memory="block",
+        shortcuts=True,
     ),
 }
 
@@ -88,6 +107,20 @@ BOARDS = {
             "amaranth_boards.ice40_hx8k_b_evn:ICE40HX8KBEVNPlatform",
             "hx8k",
             12.0,
+        ),
+        Board(
+            "ulx3s-25f",
+            "Radiona ULX3S with LFE5U-25F",
+            "amaranth_boards.ulx3s:ULX3S_25F_Platform",
+            "ecp5-25",
+            25.0,
+        ),
+        Board(
+            "ulx3s-85f",
+            "Radiona ULX3S with LFE5U-85F",
+            "amaranth_boards.ulx3s:ULX3S_85F_Platform",
+            "ecp5-85",
+            25.0,
         ),
     )
 }

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
 
 from nomul.boards.engine_protocol import (
     CODE_SENTENCES,
@@ -18,62 +14,16 @@ from nomul.boards.engine_protocol import (
     status_request,
     unpack_engine_reply,
 )
-from nomul.boards.protocol import BAUD, FrameDecoder, encode_frame
+from nomul.boards.host import Dialogue, Line
 from nomul.hw.program import Program
 from nomul.hw.program_image import Half, fits_half
 from nomul.network.errors import CheckFailed, UserError
 
-__all__ = ["EngineHost", "Line", "open_line"]
+__all__ = ["EngineHost"]
 
 _TRIES = 4
-_SILENCE_S = 1.0
-_PATIENCE_S = 10.0  # for a port that never stops, of something else; a reply takes a second at most
 _HALVES: dict[Code, Half] = {Code.DONE: 0, Code.RUNS_ELSEWHERE: 1}
 _BEGIN_AGAIN = (Code.WRONG_CHECKSUM, Code.OUT_OF_ORDER)
-
-
-class Line(Protocol):
-    """What a serial port and a virtual board have in common."""
-
-    def write(self, data: bytes, /) -> object:
-        """Send all of ``data``."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return ``size`` bytes, or fewer when there is silence for as long as the line waits."""
-
-
-@contextmanager
-def open_line(port: str) -> Iterator[Line]:
-    """Open a serial port for as long as the block runs.
-
-    Parameters
-    ----------
-    port
-        Its name, such as ``/dev/ttyUSB1``, or a URL that pyserial knows, such as
-        ``socket://localhost:7000``.
-
-    Raises
-    ------
-    UserError
-        If it cannot be opened, or is lost.
-    """
-    import serial
-
-    try:
-        line = serial.serial_for_url(port, baudrate=BAUD, timeout=_SILENCE_S)
-    except (ValueError, OSError) as error:
-        raise UserError(f"Cannot open the port {port}: {_reason(error)}.") from error
-    with line:
-        try:
-            yield line
-        except serial.SerialException as error:
-            raise UserError(f"The port {port} was lost: {_reason(error)}.") from error
-
-
-def _reason(error: Exception) -> str:
-    """Return what the system says, or else the library."""
-    number = getattr(error, "errno", None)
-    return os.strerror(number) if number else str(error)
 
 
 class EngineHost:
@@ -86,12 +36,17 @@ class EngineHost:
     ----------
     line
         To the board.
+    n_answer_bytes
+        Of each answer: see :func:`nomul.boards.engine_protocol.answer_bytes`.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._frames = FrameDecoder()
-        self._sequence = 0
+    def __init__(self, line: Line, n_answer_bytes: int = 2) -> None:
+        self._dialogue = Dialogue(
+            line,
+            lambda content: _unpacked(content, n_answer_bytes),
+            "The board does not answer: check that it runs the bitstream of `nomul build --folded` "
+            "and that the port is its own.",
+        )
 
     def has_program(self) -> bool:
         """Return whether the board runs a program.
@@ -124,7 +79,7 @@ class EngineHost:
             raise UserError(NO_REPLY)
 
     def _status(self) -> Code:
-        code = self._ask(status_request(0)).code
+        code = self._dialogue.ask(status_request(0)[1:]).code
         if code not in (*_HALVES, Code.RUNS_WHOLE, Code.NO_PROGRAM):
             raise UserError(NO_REPLY)
         return code
@@ -143,7 +98,8 @@ class EngineHost:
             If the board does not answer, is none with an engine, has no program, or one of another
             number of inputs.
         CheckFailed
-            If each time something else arrived than was sent.
+            If each time something else arrived than was sent, or a bit of the program has changed
+            since it was loaded.
         """
         ordered = [int(levels[place]) for place in program.input_order]
         reply = self._converse(lambda: level_requests(ordered, program.settings))
@@ -151,13 +107,18 @@ class EngineHost:
             raise UserError(
                 "The board runs another program than this network's: load it with `nomul program`."
             )
+        if reply.has_fault:
+            raise CheckFailed(
+                "A bit in the board's memories has changed, so its answers may be wrong: load the "
+                "program again with `nomul program`."
+            )
         return reply
 
     def _converse(self, requests: Callable[[], Iterable[bytes]]) -> EngineReply:
         """Send requests until one is refused or the engine answers, and all again if that helps."""
         for _ in range(_TRIES):
             for request in requests():
-                reply = self._ask(request)
+                reply = self._dialogue.ask(request[1:])
                 if reply.code != Code.DONE:
                     break
             if reply.code not in _BEGIN_AGAIN:
@@ -168,28 +129,10 @@ class EngineHost:
             raise UserError(CODE_SENTENCES[reply.code])
         return reply
 
-    def _ask(self, request: bytes) -> EngineReply:
-        """Return the reply to one request, whichever time it was sent."""
-        sequences = set()
-        for _ in range(_TRIES):
-            self._sequence = (self._sequence + 1) % 256
-            sequences.add(self._sequence)
-            self._line.write(encode_frame(bytes([self._sequence]) + request[1:]))
-            deadline = time.monotonic() + _PATIENCE_S
-            while time.monotonic() < deadline and (byte := self._line.read(1)):
-                for content in self._frames.feed(byte):
-                    reply = _unpacked(content)
-                    if reply.sequence in sequences:
-                        return reply
-        raise UserError(
-            "The board does not answer: check that it runs the bitstream of `nomul build --folded` "
-            "and that the port is its own."
-        )
 
-
-def _unpacked(content: bytes) -> EngineReply:
+def _unpacked(content: bytes, n_answer_bytes: int) -> EngineReply:
     try:
-        return unpack_engine_reply(content)
+        return unpack_engine_reply(content, n_answer_bytes)
     except ValueError as error:
         raise UserError(str(error)) from error
 

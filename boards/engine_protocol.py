@@ -11,10 +11,11 @@ from enum import IntEnum
 from nomul.boards.protocol import checksum
 from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.program import Program
-from nomul.hw.program_image import Half, fits_half, half_depths, load_words
+from nomul.hw.program_image import Half, fits_half, half_depths, load_words, parts
 
 __all__ = [
     "CODE_SENTENCES",
+    "FAULT",
     "NO_REPLY",
     "N_CONTENT_MAX",
     "N_CYCLES",
@@ -22,6 +23,7 @@ __all__ = [
     "Code",
     "EngineReply",
     "Kind",
+    "answer_bytes",
     "level_requests",
     "program_requests",
     "signature",
@@ -39,6 +41,9 @@ N_CYCLES = 4
 """Bytes of a reply's count of cycles."""
 
 NO_REPLY = "What answers is no folded engine: check that the board runs one."
+
+FAULT = 1 << 8 * N_CYCLES - 1
+"""Of a reply's count of cycles: a bit of what was loaded has changed."""
 
 _N_WORDS_MAX = (N_CONTENT_MAX - 5) // 2
 
@@ -180,16 +185,29 @@ class EngineReply:
         Of the sample that this request completed.
     cycles
         From when the sample was complete to its first answer.
+    has_fault
+        A bit of what was loaded has changed, so the answers may be wrong: of an engine with parity.
     """
 
     sequence: int
     code: Code
     answers: tuple[int, ...] = ()
     cycles: int = 0
+    has_fault: bool = False
 
 
-def unpack_engine_reply(content: bytes) -> EngineReply:
+def answer_bytes(settings: EngineSettings) -> int:
+    """Return the bytes of an answer in a reply: 2, or 4 where sums have more than 16 bits."""
+    return 2 * parts(settings.sum_bits)
+
+
+def unpack_engine_reply(content: bytes, n_answer_bytes: int = 2) -> EngineReply:
     """Return what the content of a reply says.
+
+    Parameters
+    ----------
+    n_answer_bytes
+        Of each answer: see :func:`answer_bytes`.
 
     Raises
     ------
@@ -201,13 +219,13 @@ def unpack_engine_reply(content: bytes) -> EngineReply:
     code = Code(content[1])
     has_answers = code == Code.ANSWERED
     n_answered = len(content) - 2 - N_CYCLES if has_answers else 0
-    if n_answered < 0 or n_answered % 2 or (len(content) > 2 and not has_answers):
+    if n_answered < 0 or n_answered % n_answer_bytes or (len(content) > 2 and not has_answers):
         raise ValueError(NO_REPLY)
     if not has_answers:
         return EngineReply(content[0], code)
-    body, cycles = content[2:-N_CYCLES], content[-N_CYCLES:]
+    body, cycles = content[2:-N_CYCLES], int.from_bytes(content[-N_CYCLES:], "little")
     answers = [
-        int.from_bytes(body[place : place + 2], "little", signed=True)
-        for place in range(0, len(body), 2)
+        int.from_bytes(body[place : place + n_answer_bytes], "little", signed=True)
+        for place in range(0, len(body), n_answer_bytes)
     ]
-    return EngineReply(content[0], code, tuple(answers), int.from_bytes(cycles, "little"))
+    return EngineReply(content[0], code, tuple(answers), cycles % FAULT, cycles >= FAULT)

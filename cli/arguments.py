@@ -30,13 +30,18 @@ def network_argument(parser: ArgumentParser) -> None:
     parser.add_argument("network", metavar="NETWORK", type=Path, help="network file")
 
 
-def data_argument(parser: ArgumentParser) -> None:
-    """Add the data set; the end of the help lists those that have a name."""
+def data_argument(
+    parser: ArgumentParser, default: str | None = "digits", if_left_out: str = "digits"
+) -> None:
+    """Add the data set; the end of the help lists those that have a name.
+
+    ``if_left_out`` says what ``default`` is.
+    """
     parser.add_argument(
         "--data",
         metavar="NAME",
-        default="digits",
-        help="data set below, or path of your own data (default: digits)",
+        default=default,
+        help=f"data set below, or path of your own data (default: {if_left_out})",
     )
     width = max(map(len, DATASETS))
     lines = [f"  {name:<{width}}  {DATASETS[name].description}" for name in sorted(DATASETS)]
@@ -87,7 +92,7 @@ def plan_arguments(parser: ArgumentParser) -> None:
         "--clock",
         metavar="MHZ",
         type=float,
-        help="clock that `--pipeline auto` aims at (default: 12, as on the boards)",
+        help="clock that `--pipeline auto` aims at (default: the board's, or 12)",
     )
     parser.add_argument(
         "--lower",
@@ -100,8 +105,15 @@ def plan_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def planned(options: Namespace, network: Network, device: Technology) -> Plan:
+def planned(
+    options: Namespace, network: Network, device: Technology, clock_mhz: float = 12.0
+) -> Plan:
     """Return the plan that the options of :func:`plan_arguments` ask for.
+
+    Parameters
+    ----------
+    clock_mhz
+        Where the options name none: the board's.
 
     Raises
     ------
@@ -122,7 +134,7 @@ def planned(options: Namespace, network: Network, device: Technology) -> Plan:
             raise UserError(
                 f"--lower names two methods for {layer}, {methods[layer]} and {method}: keep one."
             )
-    clock_mhz = 12.0 if options.clock is None else options.clock
+    clock_mhz = clock_mhz if options.clock is None else options.clock
     return plan(network, device, n_stages=n_stages, clock_mhz=clock_mhz, methods=methods)
 
 

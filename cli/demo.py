@@ -41,7 +41,7 @@ def demo(experiment: Experiment, out: Path) -> tuple[str, dict[str, Any]]:
     board = find_board(experiment.hardware.board)
     _check_that_hardware_is_generated(experiment)
     check_simulator("verilator")
-    find_tools()
+    find_tools(board)
     say_notes([experiment])
     seconds: dict[str, float] = {}
     with staged_folder(out) as stage:
@@ -49,7 +49,7 @@ def demo(experiment: Experiment, out: Path) -> tuple[str, dict[str, Any]]:
         training = train_into(experiment, stage)
         seconds["train"] = training.pop("seconds")
         network = Network.load(stage / "network.safetensors")
-        unrolled = plan(network, board.device)
+        unrolled = plan(network, board.device, clock_mhz=board.clock_mhz)
 
         say("2/3 Simulating the Verilog on the whole test set, with random stalls")
         started = time.perf_counter()

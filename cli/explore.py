@@ -21,7 +21,7 @@ from nomul.network.files import staged_folder, write_complete
 from nomul.train import layer_settings as kind
 from nomul.train.dataset import Dataset, check_dataset
 from nomul.train.experiment import Experiment, TrainingSettings
-from nomul.train.experiment_file import format_experiment
+from nomul.train.experiment_file import MODULE_FILE, format_experiment
 
 __all__ = ["Trial", "explore", "next_operand_bits", "pareto_front"]
 
@@ -98,6 +98,8 @@ def explore(
             **asdict(estimate(plan(final.network, device))),
             "network": str(out / "network.safetensors"),
         }
+        # One that `nomul train` left there would be another network's.
+        (out / MODULE_FILE).unlink(missing_ok=True)
         with staged_folder(out) as stage:
             final.network.save(stage / "network.safetensors")
             write_complete(stage / "experiment.toml", format_experiment(final.experiment))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from nomul.boards.catalog import Board
-from nomul.boards.engine_host import EngineHost, open_line
-from nomul.boards.engine_protocol import program_requests
+from nomul.boards.engine_host import EngineHost
+from nomul.boards.engine_protocol import answer_bytes, program_requests
+from nomul.boards.host import open_line
 from nomul.boards.protocol import BAUD, encode_frame
 from nomul.cli.steps import build_report, say, some_levels
 from nomul.hw.folded_memory import MapAllocator
@@ -82,20 +83,29 @@ def program_frames(program: Program) -> bytes:
 
 
 def build_folded(network: Network, board: Board, out: Path) -> dict[str, Any]:
-    """Build the bitstream of the board's engine, and write the network's program beside it.
+    """Build the bitstream of the board's engine, which begins with the network's program.
 
     Returns
     -------
     dict
-        As of :func:`nomul.cli.steps.build_network`, and ``program``.
+        As of :func:`nomul.cli.steps.build_network`, and ``program``, the frames that load the
+        program; ``flash``, the file for the board's flash, where the bitstream cannot hold it.
     """
     from nomul.boards.build import build_engine
+    from nomul.boards.flash_boot import flash_image
 
-    frames = program_frames(fold(network, board.engine_settings))
-    report = build_report(build_engine(board, out))
+    program = fold(network, board.engine_settings)
+    built = build_engine(board, out, program)
+    report = build_report(built)
+    frames = program_frames(program)
     path = out / f"{board.name}.program"
     write_complete(path, frames)
-    return report | {"program": str(path)}
+    report |= {"program": str(path)}
+    if program.settings.weight_memory == "spram":
+        path = out / f"{board.name}.flash.bin"
+        write_complete(path, flash_image(built.bitstream.read_bytes(), frames))
+        report |= {"flash": str(path)}
+    return report
 
 
 def load_program(network: Network, board: Board, port: str) -> dict[str, Any]:
@@ -114,7 +124,7 @@ def load_program(network: Network, board: Board, port: str) -> dict[str, Any]:
     with open_line(port) as line:
         say(f"{n_bytes:,} bytes go to {port}: about {math.ceil(n_bytes * _BYTE_S)} s.")
         start = time.monotonic()
-        EngineHost(line).load(program)
+        EngineHost(line, answer_bytes(board.engine_settings)).load(program)
     return {"port": port, "bytes": n_bytes, "seconds": round(time.monotonic() - start, 2)}
 
 
@@ -136,7 +146,7 @@ def run_samples(
         As :func:`load_program`, or if there are not so many samples or the board runs another
         program.
     CheckFailed
-        If the line changes what is sent.
+        If the line changes what is sent, or a bit of the program has changed on the board.
     """
     program = fold(network, board.engine_settings)
     levels = some_levels(network, dataset, n_samples)
@@ -144,7 +154,7 @@ def run_samples(
     if network.output.kind != "class":
         expected = expected[:, program.output_order]
     with open_line(port) as line:
-        host = EngineHost(line)
+        host = EngineHost(line, answer_bytes(board.engine_settings))
         start = time.monotonic()
         replies = [host.answer(sample, program) for sample in levels.tolist()]
         seconds = time.monotonic() - start

@@ -33,6 +33,7 @@ EXTRA_OF_PACKAGE = {
     "kmeans1d": "train",
     "matplotlib": "results",
     "PIL": "train",
+    "pysat": "build",
     "serial": "build",
     "torch": "train",
 }

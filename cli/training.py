@@ -18,7 +18,7 @@ from nomul.sim.golden import evaluate
 from nomul.train.data import load_dataset
 from nomul.train.dataset import Dataset
 from nomul.train.experiment import Experiment, notes
-from nomul.train.experiment_file import format_experiment
+from nomul.train.experiment_file import MODULE_FILE, format_experiment
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,11 +50,14 @@ class Trained:
         Accuracy, 0 to 1, or mean squared error of features that are scaled to 0..1.
     samples
         How many it was judged by.
+    module
+        What was lowered; None where it is not at hand any more.
     """
 
     network: Network
     score: float
     samples: int
+    module: nn.Module | None = None
 
 
 def say_notes(experiments: Iterable[Experiment]) -> None:
@@ -71,11 +74,11 @@ def experiment_data(experiment: Experiment) -> Dataset:
     UserError
         If it is not there, or cannot be used.
     """
-    from nomul.train.pictures import enlarge
-
     settings = experiment.data
     dataset = load_dataset(settings.name)
     if settings.image_size:
+        from nomul.train.pictures import enlarge
+
         dataset = enlarge(dataset, settings.image_size)
     if settings.test_samples:
         n = settings.test_samples
@@ -141,7 +144,8 @@ def train_discretized(
             raise CheckFailed(
                 f"PyTorch and the golden model differ on {n_different} of {n_samples} test samples."
             )
-        return Trained(network, _score(exact_module, module[0], experiment, dataset), n_samples)
+        score = _score(exact_module, module[0], experiment, dataset)
+        return Trained(network, score, n_samples, module)
 
 
 def train_into(
@@ -149,8 +153,8 @@ def train_into(
 ) -> dict[str, Any]:
     """Train the experiment's network and its float twin, and write what came out.
 
-    ``folder`` gets the network file, the experiment with every key, and the result as JSON. Of
-    several processes that ``torchrun`` started the first alone writes.
+    ``folder`` gets the network file, the experiment with every key, the module's state, and the
+    result as JSON. Of several processes that ``torchrun`` started the first alone writes.
 
     Parameters
     ----------
@@ -173,6 +177,7 @@ def train_into(
     """
     # Here, since evaluation does without the coder: and before the training that would be lost.
     from nomul.network.encoded import encoded_size
+    from nomul.train.module_file import save_module
     from nomul.train.parallel import rank
 
     started = perf_counter()
@@ -195,7 +200,9 @@ def train_into(
         "samples": trained.samples,
         "seconds": round(perf_counter() - started, 2),
     }
+    assert trained.module is not None, "it was trained just now"
     trained.network.save(folder / "network.safetensors")
+    save_module(trained.module, folder / MODULE_FILE)
     write_complete(folder / "experiment.toml", format_experiment(experiment))
     write_complete(folder / "training.json", json.dumps(result, indent=2) + "\n")
     return result

@@ -10,6 +10,7 @@ from nomul.network.errors import UserError, unknown_name
 
 __all__ = [
     "DEVICES",
+    "ECP5_DEVICES",
     "TECHNOLOGIES",
     "Device",
     "Technology",
@@ -48,11 +49,11 @@ class Device(Technology):
     Attributes
     ----------
     yosys_device
-        What ``synth_ice40 -device`` calls its timing.
+        What ``synth_ice40 -device`` calls its timing; on ECP5 nothing.
     logic_cells
-        Cells of one LUT4, one carry and one flip-flop.
+        Cells of one LUT4 and one flip-flop; on iCE40 with a carry, on ECP5 with half of one.
     block_rams
-        Of 4,096 bits each.
+        Of 4,096 bits each; on ECP5 of 18 times 1,024.
     sprams
         Of 262,144 bits each.
     dsps
@@ -76,12 +77,23 @@ DEVICES: dict[str, Device] = {
     )
 }
 
+_ECP5_TIMING = Timing(1.28, 0.1, 2.7)
+
+# Counts: Lattice FPGA-DS-02012 (ECP5), as nextpnr-ecp5 0.11.1 reports them as available.
+ECP5_DEVICES: dict[str, Device] = {
+    device.name: device
+    for device in (
+        Device("ecp5-25", "LFE5U-25F", TARGETS["ecp5"], _ECP5_TIMING, "", 24288, 56, 0, 28),
+        Device("ecp5-85", "LFE5U-85F", TARGETS["ecp5"], _ECP5_TIMING, "", 83640, 208, 0, 156),
+    )
+}
+"""What has boards, and no prices for an estimate."""
 
 # Timing: ECP5's such that nextpnr-ecp5 reached the clock asked for on the demo's network; the
 # others are guesses, good for even stages and for no more.
 TECHNOLOGIES: dict[str, Technology] = {
     **DEVICES,
-    "ecp5": Technology("ecp5", "Lattice ECP5", TARGETS["ecp5"], Timing(1.28, 0.1, 2.7)),
+    "ecp5": Technology("ecp5", "Lattice ECP5", TARGETS["ecp5"], _ECP5_TIMING),
     "xilinx": Technology("xilinx", "AMD 7 series", TARGETS["xilinx"], Timing(0.9, 0.03, 0.8)),
     "asic": Technology("asic", "standard cells", TARGETS["asic"], Timing(0.3, 0.2, 0.3)),
 }

@@ -163,8 +163,9 @@ class Graph:
             Shape (samples, inputs).
         """
         values: list[NDArray[np.int64]] = []
+        wide = levels.astype(np.int64)
         for node, maximum in zip(self.nodes, self.maxima, strict=True):
-            values.append(_value(node, maximum, values, levels.astype(np.int64)))
+            values.append(_value(node, maximum, values, wide))
         return np.stack([values[number] for number in self.outputs], axis=1)
 
 

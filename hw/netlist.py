@@ -45,7 +45,10 @@ _NO_PRODUCT = re.compile(
 
 @dataclass(frozen=True)
 class CellCounts:
-    """Cells of a netlist for iCE40, by kind."""
+    """Cells of a netlist for iCE40 or ECP5, by kind.
+
+    A ``carry`` of ECP5, a CCU2C, holds two LUTs that ``lut4`` does not count.
+    """
 
     lut4: int
     carry: int
@@ -107,14 +110,18 @@ def _is_set(module: Mapping[str, Any], attribute: str) -> bool:
 
 
 def count_cells(types: Mapping[str, int]) -> CellCounts:
-    """Sort the cells of a netlist for iCE40 by kind."""
+    """Sort the cells of a netlist for iCE40 or ECP5 by kind."""
+
+    def count(*kinds: str) -> int:
+        return sum(n for name, n in types.items() if re.fullmatch("|".join(kinds), name))
+
     return CellCounts(
-        lut4=types.get("SB_LUT4", 0),
-        carry=types.get("SB_CARRY", 0),
-        ff=sum(count for name, count in types.items() if name.startswith("SB_DFF")),
-        bram=sum(count for name, count in types.items() if name.startswith("SB_RAM40_4K")),
-        spram=types.get("SB_SPRAM256KA", 0),
-        dsp=types.get("SB_MAC16", 0),
+        lut4=count("SB_LUT4", "LUT4"),
+        carry=count("SB_CARRY", "CCU2C"),
+        ff=count("SB_DFF.*", "TRELLIS_FF"),
+        bram=count("SB_RAM40_4K.*", "DP16KD", "PDPW16KD"),
+        spram=count("SB_SPRAM256KA"),
+        dsp=count("SB_MAC16", "MULT18X18D", "MULT9X9D", "ALU54B", "ALU24B"),
     )
 
 
@@ -124,13 +131,15 @@ def multiplier_cells(types: Mapping[str, int]) -> dict[str, int]:
 
 
 def read_place_and_route(path: Path) -> PlaceAndRoute:
-    """Read the JSON that ``nextpnr-ice40 --report`` wrote."""
+    """Read the JSON that ``nextpnr-ice40 --report`` or nextpnr-ecp5 wrote."""
     content = json.loads(path.read_text())
     achieved = [clock["achieved"] for clock in content["fmax"].values()]
-    return PlaceAndRoute(
-        logic_cells=content["utilization"]["ICESTORM_LC"]["used"],
-        fmax_mhz=min(achieved, default=None),
+    (logic_cells,) = (
+        cells["used"]
+        for name, cells in content["utilization"].items()
+        if name in ("ICESTORM_LC", "TRELLIS_COMB")
     )
+    return PlaceAndRoute(logic_cells=logic_cells, fmax_mhz=min(achieved, default=None))
 
 
 def verilog_multipliers(text: str) -> list[str]:

@@ -40,7 +40,7 @@ class ToolFailed(UserError):
 
 
 def find_tool(name: str) -> str:
-    """Return the path of the tool called ``name``: ``yosys``, ``nextpnr-ice40`` or ``icepack``.
+    """Return the path of the tool called ``name``, such as ``yosys`` or ``nextpnr-ice40``.
 
     First counts the environment variable, then the YoWASP wheel of this Python environment, then
     the wheel's and then the tool's own name on PATH.
@@ -67,7 +67,8 @@ def find_tool(name: str) -> str:
         or shutil.which(name)
     )
     if path is None:
-        raise UserError(f'{name} is not installed: run `pip install "nomul[build]"`.')
+        extra = "ecp5" if name in ("nextpnr-ecp5", "ecppack") else "build"
+        raise UserError(f'{name} is not installed: run `pip install "nomul[{extra}]"`.')
     return path
 
 

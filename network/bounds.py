@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -91,10 +92,7 @@ def _by_channel(layer: Weighted) -> NDArray[Any]:
 
 
 def _position_sums(
-    product: NDArray[np.int64],
-    index: NDArray[Any],
-    rows: NDArray[np.bool_],
-    columns: NDArray[np.bool_],
+    product: NDArray[np.int64], index: NDArray[Any], rows: _Reached, columns: _Reached
 ) -> NDArray[np.int64]:
     """Sum ``product[index]`` of the taps that each kind of position reaches.
 
@@ -104,30 +102,75 @@ def _position_sums(
     step = max(1, _ENTRIES_AT_ONCE // index[0].size)
     for start in range(0, len(index), step):
         taps[start : start + step] = product[index[start : start + step]].sum(axis=1)
-    sums: NDArray[np.int64] = np.einsum(
-        "oij,ri,cj->orc", taps, rows.astype(np.int64), columns.astype(np.int64), optimize=True
-    )
-    return sums
+    return columns.sums(rows.sums(taps.swapaxes(1, 2)).swapaxes(1, 2))
 
 
-def _reached_taps(layer: Weighted, source: Shape) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return, for height and for width, the sets of taps that meet an input at some position.
+@dataclass(frozen=True)
+class _Reached:
+    """Along one axis, the sets of taps that meet an input at some position.
 
-    Two arrays of shape (different sets, kernel size).
+    A set is every ``step``-th tap from ``first`` on, up to but without ``end``. There are a few for
+    each tap, however many positions there are; one may occur twice.
     """
+
+    step: int
+    first: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+    def sums(self, taps: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Sum the last axis of ``taps`` over each set, as differences of partial sums."""
+        *others, n_taps = taps.shape
+        partial = np.zeros((*others, 1 + -(-n_taps // self.step), self.step), np.int64)
+        flat = partial.reshape(*others, -1)  # a view: the first ``step`` stay 0
+        flat[..., self.step : self.step + n_taps] = taps
+        np.cumsum(partial, axis=-2, out=partial)
+        n_summed = np.maximum(-(-(self.end - self.first) // self.step), 0)
+        first = np.minimum(self.first, n_taps)
+        return flat[..., first + n_summed * self.step] - flat[..., first]
+
+
+def _reached_taps(layer: Weighted, source: Shape) -> tuple[_Reached, _Reached]:
+    """Return, for height and for width, the sets of taps that meet an input at some position."""
     if not isinstance(layer, (Conv2d, ConvTranspose2d)):
-        return np.ones((1, 1), np.bool_), np.ones((1, 1), np.bool_)
-    sets = []
-    for axis, n_out in enumerate(layer_shape(layer, source)[1:]):
-        size, stride, padding = source[1 + axis], layer.stride[axis], layer.padding[axis]
-        position = np.arange(n_out)[:, None]
-        tap = np.arange(layer.weight_index.shape[2 + axis])
-        if isinstance(layer, Conv2d):
-            met = position * stride - padding + tap
-            reached = (met >= 0) & (met < size)
-        else:
-            # Input i meets output i * stride - padding + tap.
-            met, rest = np.divmod(position + padding - tap, stride)
-            reached = (rest == 0) & (met >= 0) & (met < size)
-        sets.append(np.unique(reached, axis=0))
-    return sets[0], sets[1]
+        alone = _Reached(1, np.array([0]), np.array([1]))
+        return alone, alone
+    find = _reached if isinstance(layer, Conv2d) else _reached_transposed
+    _, *sizes = source
+    _, *n_out = layer_shape(layer, source)
+    kernel = layer.weight_index.shape[2:]
+    rows, columns = map(find, sizes, n_out, kernel, layer.stride, layer.padding)
+    return rows, columns
+
+
+def _reached(size: int, n_out: int, kernel: int, stride: int, padding: int) -> _Reached:
+    """Return the sets of a convolution: position p and tap t meet input p * stride - padding + t.
+
+    They differ only where the window meets a border.
+    """
+    near = [
+        np.arange((border - kernel) // stride, border // stride + 2)
+        for border in (padding, size + padding)
+    ]
+    position = np.concatenate([*near, [0, n_out - 1]])
+    place = position[(position >= 0) & (position < n_out)] * stride - padding
+    return _Reached(1, np.clip(-place, 0, kernel), np.clip(size - place, 0, kernel))
+
+
+def _reached_transposed(size: int, n_out: int, kernel: int, stride: int, padding: int) -> _Reached:
+    """Return the sets of a transposed convolution: input i meets i * stride + tap, less padding.
+
+    In between the borders, they depend only on the position's rest by the stride; where that is
+    beyond the kernel, no tap meets an input.
+    """
+    inner = max(padding, kernel - 1)
+    position = np.concatenate(
+        [
+            np.arange(padding, kernel),
+            inner + (np.arange(min(stride, kernel)) - inner) % stride,
+            (size - 1) * stride + np.arange(kernel + 1),
+            [padding, padding + (kernel - padding) % stride, padding + n_out - 1],
+        ]
+    )
+    position = position[(position >= padding) & (position < padding + n_out)]
+    first = position - stride * np.minimum(position // stride, size - 1)
+    return _Reached(min(stride, kernel), first, np.minimum(position + 1, kernel))

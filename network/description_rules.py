@@ -124,7 +124,7 @@ def _padding_fits_its_window(document: Document) -> Iterator[str]:
 
 
 def _sources_come_before(document: Document) -> Iterator[str]:
-    known: list[str] = [INPUT_NAME]
+    known = {INPUT_NAME}
     for number, entry in enumerate(document.description["layers"]):
         name = layer_name(number)
         sources = _sources(entry)
@@ -132,12 +132,12 @@ def _sources_come_before(document: Document) -> Iterator[str]:
             yield f"{name}.inputs must be a list of two or more layers, not {sources!r}."
             return
         for source in sources:
-            if source not in known:
+            if not isinstance(source, str) or source not in known:
                 yield (
                     f"{name} takes its input from {source!r}: it must be {INPUT_NAME!r} or the "
                     "name of an earlier layer."
                 )
-        known.append(name)
+        known.add(name)
 
 
 def _every_layer_is_used(document: Document) -> Iterator[str]:

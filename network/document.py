@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +11,11 @@ from numpy.typing import NDArray
 
 from nomul.network.layers import Layer, layer_from_entry, layer_name
 
-__all__ = ["Document", "document_layers"]
+__all__ = ["Document", "document_layers", "parsed"]
+
+# A description's innermost number is four deep. Python's own limit depends on who calls, so that
+# what was parsed could not be shown in a sentence.
+_NESTED_MAX = 32
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,32 @@ class Document:
 
     description: dict[str, Any]
     tensors: dict[str, NDArray[Any]]
+
+
+def parsed(text: str | bytes) -> Any:
+    """Return the value of a JSON text that is nested little deeper than a description.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, or nested too deeply.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+    parts = [value]
+    for _ in range(_NESTED_MAX + 1):
+        parts = [inner for part in parts for inner in _inside(part)]
+    if parts:
+        raise ValueError("the JSON is nested too deeply")
+    return value
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def document_layers(document: Document) -> tuple[Layer, ...]:

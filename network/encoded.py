@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from nomul.network.coding import count_codes, decode_indices, encode_indices, model_size
-from nomul.network.document import Document
+from nomul.network.document import Document, parsed
 from nomul.network.errors import InvalidNetwork, UserError
 from nomul.network.file import ENCODED_FORMAT as FORMAT
 from nomul.network.file import digest, read_archive, reproducible
@@ -39,8 +39,8 @@ VERSION = "1"
 # What a reader allocates is bounded by what the file really holds: no small one exhausts a machine.
 _LIST_MAX = 1 << 20
 _AXES_MAX = 33
-_DECODED_FREE = 1 << 28
-_DECODED_PER_BYTE = 2048
+_DECODED_FREE = 1 << 26
+_DECODED_PER_BYTE = 256
 
 _CENTRES_MAX = 65_536
 _FACTORS = ("level_value", "centre")
@@ -97,8 +97,8 @@ def decode_document(
         if metadata.get("sha256") != digest(metadata["network"], tensors):
             raise _DamagedError("its content does not match its checksum")
         try:
-            description = json.loads(metadata["network"])
-        except (ValueError, RecursionError) as error:
+            description = parsed(metadata["network"])
+        except ValueError as error:
             raise _DamagedError("its description is not JSON") from error
     except _DamagedError as error:
         raise InvalidNetwork(
@@ -215,8 +215,8 @@ def _inflate(deflated: bytes) -> tuple[dict[str, Any], io.BytesIO]:
     if not inflater.eof or inflater.unused_data or end < 0:
         raise _DamagedError("its tensors do not decompress to a list and what it lists")
     try:
-        entries = json.loads(content[:end])
-    except (ValueError, RecursionError) as error:
+        entries = parsed(content[:end])
+    except ValueError as error:
         raise _DamagedError("its list of tensors is not JSON") from error
     if not isinstance(entries, dict):
         raise _DamagedError("its list of tensors is no object")
@@ -229,6 +229,8 @@ def _read_specs(entries: dict[str, Any]) -> dict[str, _Spec]:
     """Return each listed tensor's dtype and shape; a name stands for an earlier, equal tensor."""
     specs: dict[str, _Spec] = {}
     for name, entry in entries.items():
+        if not name.isascii():
+            raise _DamagedError(f"its list of tensors names {name!r}")
         dtypes = _dtypes(name)
         match entry:
             case str() if (

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from nomul.network.document import Document
+from nomul.network.document import Document, parsed
 from nomul.network.errors import InvalidNetwork
 from nomul.network.files import write_complete
 
@@ -72,8 +72,8 @@ def read_document(path: Path) -> Document:
             "get a fresh copy or train again."
         )
     try:
-        description = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        description = parsed(text)
+    except ValueError as error:
         raise InvalidNetwork(f"{path} is damaged: its description is not JSON.") from error
     return Document(description, tensors)
 

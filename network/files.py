@@ -1,12 +1,18 @@
-"""Output that is complete or not there at all."""
+"""Output that is complete or not there at all.
+
+What is being made lies beside its place under a name of its own, locked. Where a process is killed
+its locks are gone: so whoever writes to the same place next can tell, and clears away.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nomul.network.errors import UserError
@@ -28,13 +34,11 @@ def staged_file(path: Path) -> Iterator[Path]:
     path = path.resolve()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        temporary, lock = _made_beside(path, _make_file)
     except FileExistsError as error:
         raise UserError(f"Cannot write {path}: {path.parent} is not a folder.") from error
     except OSError as error:
         raise UserError(f"Cannot write {path}: {error.strerror}.") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
@@ -43,6 +47,7 @@ def staged_file(path: Path) -> Iterator[Path]:
         raise UserError(f"Cannot write {path}: {error.strerror or error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def write_complete(path: Path, content: bytes | str) -> None:
@@ -74,7 +79,7 @@ def staged_folder(folder: Path) -> Iterator[Path]:
     folder = folder.resolve()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        stage, lock = _made_beside(folder, _make_folder)
     except OSError as error:
         raise UserError(f"Cannot write into {folder}: {error.strerror}.") from error
     try:
@@ -87,6 +92,54 @@ def staged_folder(folder: Path) -> Iterator[Path]:
             raise UserError(f"Cannot write into {folder}: {error.strerror}.") from error
     finally:
         shutil.rmtree(stage, ignore_errors=True)
+        os.close(lock)
+
+
+def _made_beside(path: Path, make: Callable[[str, Path], Path]) -> tuple[Path, int]:
+    """Return a new temporary path beside ``path``, and the handle that holds its lock."""
+    prefix = f".{path.name}.nomul-"
+    _clear_away(prefix, path.parent)
+    while True:
+        made = make(prefix, path.parent)
+        # Between the two lines another process may take it for one that was left, and remove it.
+        with suppress(FileNotFoundError):
+            lock = os.open(made, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks: nothing is cleared away there
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if made.exists():
+                return made, lock
+            os.close(lock)
+
+
+def _make_file(prefix: str, folder: Path) -> Path:
+    handle, name = tempfile.mkstemp(prefix=prefix, dir=folder)
+    os.close(handle)
+    return Path(name)
+
+
+def _make_folder(prefix: str, folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
+
+
+def _clear_away(prefix: str, folder: Path) -> None:
+    """Remove the temporary files and folders of that prefix that no process holds any more."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if re.fullmatch(re.escape(prefix) + r"[a-z0-9_]{8}", path.name):
+                _remove_unlocked(path)
+
+
+def _remove_unlocked(path: Path) -> None:
+    with suppress(OSError):  # it is another's, or gone
+        lock = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink()
+        finally:
+            os.close(lock)
 
 
 def _umask() -> int:

@@ -4,7 +4,9 @@
 // after which it ends, seed of random stalls (0: none).
 // Words lie one behind the other, each in as many bytes as Verilator's type of the payload.
 // The answers file holds for each answer the cycle of its transfer, 8 bytes, and its payload; then
-// for each word of i the cycle of its transfer. (`___05F` is what Verilator makes of `__`.)
+// how many cycles i and o spent in each of their 16 states, which are numbered by the bits i valid,
+// i ready, o valid and o ready, the last one the least significant; then for each word of i the
+// cycle of its transfer. (`___05F` is what Verilator makes of `__`.)
 // Exit codes: 0 all answers came and no more; 3 too few came, or words were not taken; 4 an answer
 // on offer changed; 5 the answers file cannot be written; 6 an answer too many came. But for 0 and
 // 5, how many words of load and of i were taken, and how many answers came, is printed.
@@ -83,6 +85,7 @@ int main(int argc, char** argv) {
     Stalls input_stalls(seed ? seed + 2 : 0), answer_stalls(seed ? seed + 3 : 0);
 
     size_t n_loaded = 0, n_answered = 0;
+    uint64_t state_cycles[16] = {};
     std::vector<uint64_t> input_cycles;
     auto ended = [&](int code) {
         if (code) std::printf("%zu %zu %zu", n_loaded, input_cycles.size(), n_answered);
@@ -146,6 +149,8 @@ int main(int argc, char** argv) {
         else spoil<INPUT_WIDTH>(dut.i___05Fpayload);
         dut.o___05Fready = !answer_stalls.next();
         dut.eval();
+        state_cycles[offered << 3 | dut.i___05Fready << 2 | dut.o___05Fvalid << 1 |
+                     dut.o___05Fready]++;
         // What is on offer must stay as it is until it is taken.
         if (held && (!dut.o___05Fvalid || std::memcmp(&kept, &dut.o___05Fpayload, sizeof(kept)))) {
             return ended(4);
@@ -168,6 +173,7 @@ int main(int argc, char** argv) {
         cycle++;
     }
     if (n_answered < n_answers || input_cycles.size() < n_inputs) return ended(3);
+    answers.write(reinterpret_cast<const char*>(state_cycles), sizeof(state_cycles));
     answers.write(reinterpret_cast<const char*>(input_cycles.data()),
                   sizeof(uint64_t) * input_cycles.size());
     answers.flush();

@@ -25,6 +25,7 @@ _MAIN = Path(__file__).with_name("batch.cpp")
 _PRIMITIVES = {"SB_SPRAM256KA": Path(__file__).with_name("spram.v")}
 _PORT = re.compile(r"VL_(?:IN|OUT)\w*\(&(\w+),(\d+),0(?:,\d+)?\);")
 _CYCLE = np.dtype(np.uint64)
+_N_STATES = 16
 _ROWS_AT_ONCE = 4096
 
 
@@ -38,11 +39,15 @@ class Batch:
         int64, shape (answers, values of each).
     answer_cycles, input_cycles
         int64, shapes (answers,) and (words,): the cycle of each transfer, counted from the reset.
+    state_cycles
+        int64, shape (2, 2, 2, 2): how many cycles i was valid, i ready, o valid and o ready, or
+        not, from the end of loading to the end of the silence behind the last transfer.
     """
 
     answers: NDArray[np.int64]
     answer_cycles: NDArray[np.int64]
     input_cycles: NDArray[np.int64]
+    state_cycles: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -114,11 +119,12 @@ class BatchSimulator:
             found = answer_file.read_bytes()
         record = np.dtype([("cycle", _CYCLE), ("payload", np.uint8, _n_bytes(self.answer_width))])
         answered = np.frombuffer(found, record, n_answers)
-        input_cycles = np.frombuffer(found, _CYCLE, offset=answered.nbytes)
+        counts = np.frombuffer(found, _CYCLE, offset=answered.nbytes).astype(np.int64)
         return Batch(
             _unpacked(answered["payload"], self.answer_width, n_values, is_signed=is_signed),
             answered["cycle"].astype(np.int64),
-            input_cycles.astype(np.int64),
+            counts[_N_STATES:],
+            counts[:_N_STATES].reshape(2, 2, 2, 2),
         )
 
 

@@ -1,28 +1,16 @@
 // A board without a board: the design's streams of bytes, driven from standard input and output.
 //
-// Argument: clock cycles per byte, in each direction, as if a serial line were between.
-// Commands on standard input, numbers in 4 bytes, the low byte first:
-//   w, count, bytes: brings the bytes to the design, and answers nothing;
-//   r, count, cycles: answers a count and so many bytes, as many as asked for, or those that came
-//   before the design said nothing for so many cycles.
-// The design has a stream i that is always ready, and a stream o. (`___05F` is what Verilator makes
-// of `__`.)
+// Argument: clock cycles per byte, in each direction, as if a serial line were between. serve.h has
+// the commands. The design has a stream i that is always ready, and a stream o. (`___05F` is what
+// Verilator makes of `__`.)
 
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <deque>
-#include <vector>
 
 #include "Vtop.h"
+#include "serve.h"
 #include "verilated.h"
-
-static bool read_number(uint32_t& number) {
-    uint8_t bytes[4];
-    if (std::fread(bytes, 1, 4, stdin) != 4) return false;
-    number = bytes[0] | bytes[1] << 8 | bytes[2] << 16 | uint32_t(bytes[3]) << 24;
-    return true;
-}
 
 class Board {
   public:
@@ -72,30 +60,5 @@ class Board {
 
 int main(int, char** arguments) {
     Board board(std::strtoul(arguments[1], nullptr, 10));
-    for (int command; (command = std::getchar()) != EOF;) {
-        uint32_t count, limit;
-        if (!read_number(count)) return 1;
-        if (command == 'w') {
-            std::vector<uint8_t> bytes(count);
-            if (std::fread(bytes.data(), 1, count, stdin) != count) return 1;
-            for (uint8_t byte : bytes) board.bring(byte);
-            continue;
-        }
-        if (!read_number(limit)) return 1;
-        size_t known = board.said.size();
-        for (uint32_t silence = 0; board.said.size() < count && silence < limit; silence++) {
-            board.step();
-            if (board.said.size() > known) {
-                known = board.said.size();
-                silence = 0;
-            }
-        }
-        uint32_t found = board.said.size() < count ? board.said.size() : count;
-        for (int shift = 0; shift < 32; shift += 8) std::putchar(found >> shift & 0xff);
-        for (uint32_t n = 0; n < found; n++) {
-            std::putchar(board.said.front());
-            board.said.pop_front();
-        }
-        std::fflush(stdout);
-    }
+    return serve(board);
 }

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,32 @@ from nomul.network import (
 from nomul.network.layers import INPUT_NAME, layer_name
 from nomul.network.shapes import level_width
 
-__all__ = ["evaluate", "evaluate_levels", "input_levels"]
+__all__ = ["LayerOutcome", "evaluate", "evaluate_levels", "input_levels", "layer_outcomes"]
 
 _BYTES_AT_ONCE = 1 << 27
+
+
+@dataclass(frozen=True, eq=False)
+class LayerOutcome:
+    """What a layer makes of samples.
+
+    Attributes
+    ----------
+    name
+        Such as ``"layers.0"``.
+    sources
+        What it takes: levels; or, where it adds, accumulators. Each of shape (samples, channels,
+        height, width), as all arrays here.
+    sums
+        Its accumulators, int64; None where it has none.
+    given
+        Its levels, uint8; or its accumulators, where it ends in them.
+    """
+
+    name: str
+    sources: tuple[NDArray[Any], ...]
+    sums: NDArray[np.int64] | None
+    given: NDArray[Any]
 
 
 def evaluate(network: Network, features: ArrayLike) -> NDArray[np.int64]:
@@ -131,17 +155,35 @@ def _chunks(network: Network, n_samples: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _answers(network: Network, levels: NDArray[np.integer]) -> NDArray[np.int64]:
+def layer_outcomes(network: Network, levels: NDArray[np.integer]) -> Iterator[LayerOutcome]:
+    """Yield what each layer makes of levels, as :func:`input_levels` gives them.
+
+    As many samples at a time as memory allows, and of these all layers in their order.
+    """
+    for chunk in _chunks(network, len(levels)):
+        yield from _outcomes(network, levels[chunk])
+
+
+def _outcomes(network: Network, levels: NDArray[np.integer]) -> Iterator[LayerOutcome]:
     """Walk the layers; keep what each gives until its last reader has had it."""
     kept = {INPUT_NAME: levels.reshape(len(levels), *network.shapes[INPUT_NAME]).astype(np.uint8)}
     readers = Counter(source for layer in network.layers for source in layer.sources)
     for number, layer in enumerate(network.layers):
-        sources = [kept[source] for source in layer.sources]
-        kept[layer_name(number)] = result = _outcome(network, layer, sources)
+        sources = tuple(kept[source] for source in layer.sources)
+        outcome = LayerOutcome(layer_name(number), sources, *_outcome(network, layer, sources))
+        kept[outcome.name] = outcome.given
+        yield outcome
+        del outcome, sources  # the sums take more memory than all else
         readers.subtract(layer.sources)
         for source in set(layer.sources):
             if not readers[source]:
                 del kept[source]
+
+
+def _answers(network: Network, levels: NDArray[np.integer]) -> NDArray[np.int64]:
+    for outcome in _outcomes(network, levels):
+        result = outcome.given
+        del outcome
     result = result.reshape(len(levels), network.n_outputs)
     if network.output.kind == "class":
         classes: NDArray[np.int64] = result.argmax(axis=1)  # the first of equals
@@ -150,20 +192,23 @@ def _answers(network: Network, levels: NDArray[np.integer]) -> NDArray[np.int64]
     return numbers
 
 
-def _outcome(network: Network, layer: Layer, sources: list[Any]) -> Any:
-    """Return the levels or accumulators of ``layer``, shape (samples, channels, height, width)."""
+def _outcome(
+    network: Network, layer: Layer, sources: tuple[NDArray[Any], ...]
+) -> tuple[NDArray[np.int64] | None, NDArray[Any]]:
+    """Return the accumulators of ``layer``, if it has any, and what it gives."""
     if isinstance(layer, MaxPool2d):
-        return _greatest(layer, sources[0])
+        return None, _greatest(layer, sources[0])
     if isinstance(layer, Lookup):
         n_levels_in = network.level_counts[layer.source]
         assert n_levels_in is not None, "a lookup layer takes levels, by a rule"
-        return _looked_up(layer, sources[0], n_levels_in)
-    sums = sum(sources) if isinstance(layer, Add) else _sums(layer, sources[0])
+        return None, _looked_up(layer, sources[0], n_levels_in)
+    sums = np.sum(sources, axis=0) if isinstance(layer, Add) else _sums(layer, sources[0])
     sums += layer.bias[:, None, None]
     if layer.thresholds is None:
-        return sums
+        return sums, sums
     shared = layer.thresholds.ndim == 1
-    return _count_reached(sums, layer.thresholds if shared else layer.thresholds[:, None, None])
+    given = _count_reached(sums, layer.thresholds if shared else layer.thresholds[:, None, None])
+    return sums, given
 
 
 def _count_reached(values: NDArray[Any], thresholds: NDArray[Any]) -> NDArray[np.uint8]:

@@ -24,7 +24,12 @@ ALLOWED = {
     "sim": {"numpy", "cocotb", "cocotb_tools", "nomul.hw", "nomul.network"},
     "hw": {"numpy", "amaranth", "nomul.network"},
     "boards": {"numpy", "amaranth", "amaranth_boards", "serial", "nomul.hw", "nomul.network"},
-    "verify": {"numpy", "torch", *(f"nomul.{folder}" for folder in FOLDERS if folder != "cli")},
+    "verify": {
+        "numpy",
+        "torch",
+        "pysat",
+        *(f"nomul.{folder}" for folder in FOLDERS if folder != "cli"),
+    },
     "cli": {"numpy", "torch", "matplotlib", *(f"nomul.{folder}" for folder in FOLDERS)},
 }
 GOLDEN = {"numpy", "nomul.network"}

@@ -53,7 +53,12 @@ def read_idx(path: Path) -> NDArray[Any]:
             f"{str(path)!r} holds {len(content)} bytes, but its header of shape {shape} says "
             f"{expected}: fetch it again."
         )
-    return native(np.frombuffer(content, dtype, offset=start).reshape(shape).copy())
+    try:
+        return native(np.frombuffer(content, dtype, offset=start).reshape(shape).copy())
+    except ValueError as error:  # no values on axes of any size, or too many axes
+        raise UserError(
+            f"{str(path)!r} has an impossible shape ({error}): fetch it again."
+        ) from error
 
 
 def read_npz(
@@ -67,12 +72,11 @@ def read_npz(
         If the file is not an .npz, or damaged, an array is absent or holds Python objects.
     """
     try:
-        if not zipfile.is_zipfile(path):  # NumPy would try other formats
-            raise zipfile.BadZipFile("File is not a zip file")
+        _check_archive(path)
         with np.load(path, allow_pickle=False) as file:
             present = [name for name in required + optional if name in file]
             arrays = {name: native(np.asarray(file[name])) for name in present}
-    except (zipfile.BadZipFile, EOFError, zlib.error, ValueError, RuntimeError) as error:
+    except Exception as error:  # a damaged file may raise anything
         if "allow_pickle" in str(error):
             raise UserError(
                 f"{str(path)!r} holds Python objects, which could execute anything: save plain "
@@ -86,6 +90,17 @@ def read_npz(
             f"{str(path)!r} has no array {absent[0]}: expected {', '.join(required)}{hint}."
         )
     return arrays
+
+
+def _check_archive(path: Path) -> None:
+    """Refuse what NumPy would take for another format, and what it did not compress.
+
+    Other methods than its own make gigabytes of a few bytes.
+    """
+    with zipfile.ZipFile(path) as archive:
+        methods = {entry.compress_type for entry in archive.infolist()}
+    if not methods <= {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise zipfile.BadZipFile("it is compressed by another method than NumPy's")
 
 
 def native(array: NDArray[Any]) -> NDArray[Any]:

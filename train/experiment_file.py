@@ -14,10 +14,22 @@ from nomul.network.errors import UserError, unknown_name
 from nomul.train.experiment import Experiment
 from nomul.train.layer_settings import LAYER_KINDS, LayerSettings
 
-__all__ = ["format_experiment", "load_experiment", "load_variants"]
+__all__ = ["MODULE_FILE", "format_experiment", "load_experiment", "load_variants"]
+
+MODULE_FILE = "module.safetensors"
+"""The trained module's state, beside experiment and network: PyTorch answers from it again."""
 
 _KIND_NAMES: dict[type, str] = {kind: name for name, kind in LAYER_KINDS.items()}
 _VARIANTS = "variants"
+
+_SECTIONS: dict[str, type[Any]] = get_type_hints(Experiment)
+_HINTS: dict[type, dict[str, Any]] = {
+    kind: get_type_hints(kind) for kind in (*_SECTIONS.values(), *LAYER_KINDS.values())
+}
+
+# Python's parser takes time by the square of a key's length: so no file takes more than seconds.
+_BYTES_MAX = 1 << 18
+_LINE_MAX = 4_096
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -42,21 +54,38 @@ def load_variants(path: Path) -> tuple[Experiment, ...]:
     UserError
         As :func:`load_experiment`.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read the experiment {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # tomllib's own errors are ValueErrors
-        raise UserError(f"{path} is not a TOML file: {error}.") from error
+    document = _document(path)
     variants = document.pop(_VARIANTS, [])
     if not isinstance(variants, list) or not all(isinstance(entry, dict) for entry in variants):
         raise UserError(f"{path}: write [[{_VARIANTS}]] above each variant's keys.")
-    experiment = _experiment(document, f"{path}: ", (_VARIANTS,))
-    merged = [
-        _experiment(_merged(document, variant), f"{path}: {_VARIANTS}[{number}]: ")
-        for number, variant in enumerate(variants)
-    ]
+    try:
+        experiment = _experiment(document, f"{path}: ", (_VARIANTS,))
+        merged = [
+            _experiment(_merged(document, variant), f"{path}: {_VARIANTS}[{number}]: ")
+            for number, variant in enumerate(variants)
+        ]
+    except RecursionError as error:  # dotted keys nest as deeply as they are long
+        raise UserError(
+            f"{path} nests its tables too deeply: write fewer in each other."
+        ) from error
     return experiment, *merged
+
+
+def _document(path: Path) -> dict[str, Any]:
+    """Return what a TOML file says."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_BYTES_MAX + 1)
+    except OSError as error:
+        raise UserError(f"Cannot read the experiment {path}: {error.strerror}.") from error
+    if len(content) > _BYTES_MAX:
+        raise UserError(f"{path} is no experiment: it has more than {_BYTES_MAX:,} bytes.")
+    if max(map(len, content.split(b"\n"))) > _LINE_MAX:
+        raise UserError(f"{path} has a line of more than {_LINE_MAX:,} bytes: break it.")
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # tomllib's own errors are ValueErrors
+        raise UserError(f"{path} is not a TOML file: {error}.") from error
 
 
 def format_experiment(experiment: Experiment) -> str:
@@ -98,20 +127,19 @@ def _experiment(
     document: dict[str, Any], where: str, read_elsewhere: tuple[str, ...] = ()
 ) -> Experiment:
     """Return the experiment; ``read_elsewhere`` names sections that the user may also write."""
-    hints = get_type_hints(Experiment)
     sections = {}
     for name, entries in document.items():
-        if name not in hints:
-            owners = [section for section in hints if name in get_type_hints(hints[section])]
+        if name not in _SECTIONS:
+            owners = [section for section, kind in _SECTIONS.items() if name in _HINTS[kind]]
             if len(owners) == 1 and not isinstance(entries, dict):
                 raise UserError(
                     f"{where}{name} belongs under [{owners[0]}]: its whole name is "
                     f"{owners[0]}.{name}."
                 )
-            raise UserError(where + unknown_name("section", name, (*hints, *read_elsewhere)))
+            raise UserError(where + unknown_name("section", name, (*_SECTIONS, *read_elsewhere)))
         if not isinstance(entries, dict):
             raise UserError(f"{where}{name} must be a section: write [{name}] above its keys.")
-        sections[name] = _section(hints[name], entries, where, f"{name}.")
+        sections[name] = _section(_SECTIONS[name], entries, where, f"{name}.")
     try:
         return Experiment(**sections)
     except UserError as error:
@@ -120,7 +148,7 @@ def _experiment(
 
 def _section(kind: type[Any], entries: dict[str, Any], where: str, prefix: str) -> Any:
     """Return the settings ``kind`` made of ``entries``; ``prefix`` stands before their keys."""
-    hints = get_type_hints(kind)
+    hints = _HINTS[kind]
     fields = {entry.name: entry for entry in dataclasses.fields(kind)}
     values = {}
     for key, value in entries.items():

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.compare.circuit import Circuit
 from nomul.hw.area import Area, Target, measure_area
 from nomul.network import CheckFailed
+from nomul.sim.circuit import Circuit
 
 __all__ = ["Design", "Measured", "added", "answers", "arg_max", "measure"]
 

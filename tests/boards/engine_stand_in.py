@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from nomul.boards.engine_host import Line
+from nomul.boards.host import Line
 from nomul.boards.protocol import FrameDecoder, checksum, encode_frame
 from nomul.hw.program import Program
 from nomul.sim.interpreter import execute

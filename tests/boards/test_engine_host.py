@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nomul.boards.engine_host import EngineHost, open_line
+from nomul.boards.engine_host import EngineHost
 from nomul.boards.engine_protocol import (
     CODE_SENTENCES,
     NO_REPLY,
@@ -16,6 +16,7 @@ from nomul.boards.engine_protocol import (
     program_requests,
     signature,
 )
+from nomul.boards.host import open_line
 from nomul.boards.protocol import FrameDecoder, encode_frame
 from nomul.hw.folding import fold
 from nomul.hw.program_image import load_words

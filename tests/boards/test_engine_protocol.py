@@ -98,9 +98,9 @@ def test_requests_bring_every_word_of_a_program(case: str, half: Half, header: i
 
 def test_engines_of_other_settings_have_another_signature() -> None:
     others: dict[str, Any] = {
-        field.name: getattr(SMALL, field.name) - 1
-        for field in dataclasses.fields(SMALL)
-        if field.name != "weight_memory"
+        name: not value if isinstance(value, bool) else value - 1
+        for name, value in dataclasses.asdict(SMALL).items()
+        if name != "weight_memory"
     }
     changed = [dataclasses.replace(SMALL, **{name: value}) for name, value in others.items()]
     changed.append(dataclasses.replace(SMALL, weight_memory="spram"))
@@ -143,6 +143,10 @@ def test_replies_are_read_as_documented() -> None:
         0x7E, Code.ANSWERED, (-2, -32768, 0x1234), 0x30201
     )
     assert unpack_engine_reply(b"\x00\x01\x00\x00\x00\x00") == EngineReply(0, Code.ANSWERED)
+    content = b"\x00\x01\xfe\xff\xff\xff\x00\x00\x08\x00" + b"\x05\x00\x00\x80"
+    assert unpack_engine_reply(content, 4) == EngineReply(
+        0, Code.ANSWERED, (-2, 0x80000), 5, has_fault=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -191,7 +191,7 @@ def test_train_writes_the_network_and_its_result(tmp_path: Path, capsys: Capsys)
     ]
     assert answer.result["network"] == str(out / "network.safetensors")
     assert {path.name for path in out.iterdir()} == {
-        *("network.safetensors", "experiment.toml", "training.json"),
+        *("network.safetensors", "module.safetensors", "experiment.toml", "training.json"),
     }
     assert [path.name for path in out.parent.iterdir()] == ["out"], "nothing is left of the stage"
     steps = [f"{n} of 8 steps" for n in (2, 4, 6, 8)]
@@ -308,7 +308,7 @@ def test_a_rule_that_the_network_breaks_is_named(network: Path, capsys: Capsys) 
         (
             ("build", "NETWORK", "--out", "OUT", "--board", "icebraker"),
             "Unknown board 'icebraker': did you mean 'icebreaker'? The known ones are ice40-hx8k, "
-            "icebreaker, icesugar.",
+            "icebreaker, icesugar, ulx3s-25f, ulx3s-85f.",
         ),
         (
             ("simulate", "NETWORK", "--simulator", "verilater"),
@@ -575,7 +575,8 @@ def program(path: Path, *lines: str) -> str:
     ("needed", "way_out"),
     [
         (5281, "or the board ice40-hx8k, with 7680 logic cells and 32 block RAMs"),
-        (9000, "or fewer neurons"),
+        (9000, "or the board ulx3s-25f, with 24288 logic cells and 56 block RAMs"),
+        (90_000, "or fewer neurons"),
     ],
 )
 def test_a_network_that_is_too_large_for_the_device_is_refused(

@@ -39,7 +39,7 @@ def _no_tools(monkeypatch: pytest.MonkeyPatch) -> None:
         seconds = {"synthesis": 1.0, "place_and_route": 2.0, "bitstream": 0.5}
         return HARDWARE | {"bitstream": str(path), "seconds": seconds}
 
-    monkeypatch.setattr(module, "find_tools", lambda: None)
+    monkeypatch.setattr(module, "find_tools", lambda _: None)
     monkeypatch.setattr(module, "check_simulator", lambda name: name)
     monkeypatch.setattr(module, "build_network", build)
     monkeypatch.setattr(module, "simulate_network", lambda *_: (SIMULATION, None))
@@ -70,7 +70,7 @@ def test_the_summary_joins_all_steps(tmp_path: Path, capsys: Capsys) -> None:
         *("train", "simulate", "synthesis", "place_and_route", "bitstream"),
     ]
     assert {path.name for path in out.iterdir()} == {
-        *("network.safetensors", "experiment.toml", "training.json"),
+        *("network.safetensors", "module.safetensors", "experiment.toml", "training.json"),
         *("icebreaker.bin", "summary.json"),
     }
     assert {path.name for path in tmp_path.iterdir()} == {"out", "experiment.toml"}
@@ -124,7 +124,7 @@ def test_an_unknown_board_is_refused_before_training(tmp_path: Path, capsys: Cap
     assert (answer.exit_code, answer.output) == (2, "")
     assert answer.sentence == (
         "Unknown board 'icesuger': did you mean 'icesugar'? The known ones are ice40-hx8k, "
-        "icebreaker, icesugar."
+        "icebreaker, icesugar, ulx3s-25f, ulx3s-85f."
     )
     assert list(tmp_path.iterdir()) == [path]
 

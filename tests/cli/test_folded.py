@@ -13,6 +13,7 @@ from nomul.boards.catalog import Board, find_board
 from nomul.boards.engine_protocol import program_requests, signature
 from nomul.boards.protocol import FrameDecoder
 from nomul.hw.folding import fold
+from nomul.hw.program import Program
 from nomul.hw.program_image import load_words
 from nomul.network import Network, UserError
 from nomul.sim.golden import evaluate
@@ -225,10 +226,14 @@ def test_samples_for_a_board_without_a_program_are_refused(network: Path, capsys
     assert answer.sentence == "The board has no program yet: load one with `nomul program`."
 
 
+@pytest.mark.parametrize("name", ["icesugar", "ulx3s-25f"])
 def test_a_build_puts_the_program_beside_the_bitstream(
-    network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+    name: str, network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
-    def build_engine(board: Board, out: Path) -> BuildReport:
+    kept = []
+
+    def build_engine(board: Board, out: Path, program: Program) -> BuildReport:
+        kept.append(program)
         out.mkdir()
         bitstream = out / f"{board.name}.bin"
         bitstream.write_bytes(b"bits")
@@ -239,15 +244,21 @@ def test_a_build_puts_the_program_beside_the_bitstream(
 
     monkeypatch.setattr(builds, "build_engine", build_engine)
     out = tmp_path / "out"
-    answer = run(
-        capsys, "build", network, "--board", "icesugar", "--folded", "--out", out, "--json"
-    )
+    answer = run(capsys, "build", network, "--board", name, "--folded", "--out", out, "--json")
     assert (answer.exit_code, answer.errors) == (0, "")
-    assert answer.result["bitstream"] == str(out / "icesugar.bin")
-    assert answer.result["program"] == str(out / "icesugar.program")
-    program = fold(Network.load(network), SETTINGS)
-    frames = FrameDecoder().feed((out / "icesugar.program").read_bytes())
-    assert frames == list(program_requests(program))
+    assert answer.result["bitstream"] == str(out / f"{name}.bin")
+    assert answer.result["program"] == str(out / f"{name}.program")
+    frames = (out / f"{name}.program").read_bytes()
+    program = fold(Network.load(network), find_board(name).engine_settings)
+    assert FrameDecoder().feed(frames) == list(program_requests(program))
+    assert list(program_requests(kept[0])) == list(program_requests(program))
+    # The weights of the other one are in the bitstream.
+    files = {"icesugar": ["bin", "flash.bin", "program"], "ulx3s-25f": ["bin", "program"]}[name]
+    assert {path.name for path in out.iterdir()} == {f"{name}.{suffix}" for suffix in files}
+    if name == "icesugar":
+        image = (out / "icesugar.flash.bin").read_bytes()
+        assert answer.result["flash"] == str(out / "icesugar.flash.bin")
+        assert image == b"bits" + b"\xff" * (0x40000 - 4) + frames
 
 
 def test_a_build_that_fails_writes_no_program(

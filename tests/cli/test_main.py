@@ -16,7 +16,7 @@ from tests.networks import random_network
 
 KNOWN = (
     "build, demo, encode, estimate, evaluate, explore, fold, memory, program, results, run, "
-    "simulate, train, verilog"
+    "simulate, train, verify, verilog"
 )
 
 

@@ -240,7 +240,7 @@ def test_a_training_that_was_killed_goes_on_and_leaves_the_same_network(
     network = "network.safetensors"
     assert (killed / network).read_bytes() == (whole / network).read_bytes()
     assert {entry.name for entry in killed.iterdir()} == {
-        *(network, "experiment.toml", "training.json"),
+        *(network, "module.safetensors", "experiment.toml", "training.json"),
     }
     results = [json.loads((out / "training.json").read_text()) for out in (killed, whole)]
     assert results[0] | {"seconds": 0} == results[1] | {"seconds": 0}
@@ -341,5 +341,5 @@ def test_of_several_processes_the_first_alone_writes_and_tells(tmp_path: Path) -
     assert result.stderr.count("discretized: 8 of 8 steps") == 1
     assert {entry.name for entry in tmp_path.iterdir()} == {"out", path.name}
     assert {entry.name for entry in (tmp_path / "out").iterdir()} == {
-        *("network.safetensors", "experiment.toml", "training.json"),
+        *("network.safetensors", "module.safetensors", "experiment.toml", "training.json"),
     }

@@ -6,6 +6,7 @@ import pytest
 
 from nomul.hw.devices import (
     DEVICES,
+    ECP5_DEVICES,
     TECHNOLOGIES,
     find_device,
     find_technology,
@@ -14,15 +15,27 @@ from nomul.hw.devices import (
 from nomul.hw.targets import TARGETS
 from nomul.network import UserError
 
-# Lattice FPGA-DS-02008 and FPGA-DS-02029: logic cells, block RAMs, SPRAMs, DSP blocks.
-DATA_SHEETS = {"up5k": (5280, 30, 4, 8), "hx8k": (7680, 32, 0, 0)}
+# Lattice FPGA-DS-02008, FPGA-DS-02029, FPGA-DS-02012: logic cells, block RAMs, SPRAMs, DSP blocks.
+DATA_SHEETS = {
+    **{"up5k": (5280, 30, 4, 8), "hx8k": (7680, 32, 0, 0)},
+    **{"ecp5-25": (24288, 56, 0, 28), "ecp5-85": (83640, 208, 0, 156)},
+}
 
 
 def test_devices_have_what_their_data_sheets_say() -> None:
     assert {
         name: (device.logic_cells, device.block_rams, device.sprams, device.dsps)
-        for name, device in DEVICES.items()
+        for name, device in (DEVICES | ECP5_DEVICES).items()
     } == DATA_SHEETS
+
+
+def test_devices_of_ecp5_are_of_that_family() -> None:
+    for name, device in ECP5_DEVICES.items():
+        assert device.name == name
+        assert (device.target, device.timing) == (
+            TECHNOLOGIES["ecp5"].target,
+            TECHNOLOGIES["ecp5"].timing,
+        )
 
 
 @pytest.mark.parametrize("name", DEVICES)

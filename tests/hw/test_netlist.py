@@ -61,6 +61,10 @@ def test_cells_are_sorted_by_kind() -> None:
         SB_IO=2,
     )
     assert count_cells(types) == CellCounts(lut4=9, carry=8, ff=7, bram=4, spram=2, dsp=1)
+    assert count_cells(
+        {"LUT4": 9, "CCU2C": 8, "TRELLIS_FF": 7, "DP16KD": 3, "PDPW16KD": 1, "MULT18X18D": 2}
+        | {"ALU54B": 1, "L6MUX21": 5, "PFUMX": 6}
+    ) == CellCounts(lut4=9, carry=8, ff=7, bram=4, spram=0, dsp=3)
     assert count_cells({}) == CellCounts(lut4=0, carry=0, ff=0, bram=0, spram=0, dsp=0)
 
 
@@ -146,15 +150,16 @@ def test_a_count_of_zero_is_no_multiplier() -> None:
     assert multiplier_cells({"SB_MAC16": 0}) == {}
 
 
+@pytest.mark.parametrize("cell", ["ICESTORM_LC", "TRELLIS_COMB"])
 @pytest.mark.parametrize(
     ("fmax", "expected"),
     [({}, None), ({"a": {"achieved": 20.5}, "b": {"achieved": 18.25}}, 18.25)],
 )
 def test_the_slowest_clock_counts(
-    tmp_path: Path, fmax: dict[str, Any], expected: float | None
+    tmp_path: Path, fmax: dict[str, Any], expected: float | None, cell: str
 ) -> None:
-    report = {"fmax": fmax, "utilization": {"ICESTORM_LC": {"used": 12, "available": 5280}}}
-    path = write(tmp_path / "report.json", report)
+    utilization = {cell: {"used": 12, "available": 5280}, "TRELLIS_FF": {"used": 7}}
+    path = write(tmp_path / "report.json", {"fmax": fmax, "utilization": utilization})
     assert read_place_and_route(path) == PlaceAndRoute(12, expected)
 
 

@@ -20,6 +20,7 @@ from nomul.network import (
     Output,
     accumulator_bounds,
 )
+from nomul.network import bounds as module
 from nomul.sim.golden import evaluate_levels
 from tests.network.strategies import graphs
 from tests.networks import dense_layers, random_levels, random_network, random_tables
@@ -139,3 +140,42 @@ def test_no_accumulator_leaves_its_bounds(network: Network) -> None:
         for number, layer in enumerate(network.layers)
         if layer.kind not in ("max_pool2d", "lookup")
     }
+
+
+def reached(
+    size: int, n_out: int, kernel: int, stride: int, padding: int, *, transposed: bool
+) -> set[tuple[int, ...]]:
+    """Return the sets of taps that meet an input, found position by position."""
+    sets = set()
+    for position in range(n_out):
+        if transposed:
+            met = [divmod(position + padding - tap, stride) for tap in range(kernel)]
+            taps = [tap for tap, (i, rest) in enumerate(met) if rest == 0 and 0 <= i < size]
+        else:
+            first = position * stride - padding
+            taps = [tap for tap in range(kernel) if 0 <= first + tap < size]
+        sets.add(tuple(taps))
+    return sets
+
+
+@pytest.mark.parametrize("kernel", range(1, 8))
+@pytest.mark.parametrize("stride", [1, 2, 3, 7, 11])
+def test_sums_are_those_of_the_taps_that_some_position_reaches(kernel: int, stride: int) -> None:
+    """Each tap counts a power of two, so that a sum names its taps; padding is wide."""
+    taps = np.array([[1 << tap for tap in range(kernel)]])
+    for size, padding, added in itertools.product((1, 2, 5), range(2 * kernel), range(2)):
+        geometry = [(module._reached, (size + 2 * padding - kernel) // stride + 1)]
+        if added < stride:
+            n_out = (size - 1) * stride - 2 * padding + kernel + added
+            geometry.append((module._reached_transposed, n_out))
+        for transposed, (find, n_out) in enumerate(geometry):
+            if n_out > 0:
+                found = find(size, n_out, kernel, stride, padding).sums(taps)[0].tolist()
+                sets = reached(size, n_out, kernel, stride, padding, transposed=bool(transposed))
+                assert set(found) == {sum(1 << tap for tap in taken) for taken in sets}
+
+
+@pytest.mark.parametrize("find", [module._reached, module._reached_transposed])
+def test_millions_of_positions_are_a_few_sets(find: Any) -> None:
+    """So a file of a few bytes takes no more time or memory than its size allows."""
+    assert len(find(1 << 23, 1 << 23, 5, 1, 2).first) < 30

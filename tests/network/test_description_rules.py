@@ -292,6 +292,12 @@ GRAPH_CASES: list[Case] = [
     ),
     (
         "_sources_come_before",
+        set_entry(3, input={"layers.2": 1}),
+        "layers.3 takes its input from {'layers.2': 1}: it must be 'input' or the name of an "
+        "earlier layer.",
+    ),
+    (
+        "_sources_come_before",
         set_entry(3, input=["layers.2"]),
         "layers.3 takes its input from ['layers.2']: it must be 'input' or the name of an earlier "
         "layer.",

@@ -393,13 +393,17 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "no JSON": ({"listed": b"{"}, "its list of tensors is not JSON"),
     "deep JSON": ({"listed": b"[" * 100_000}, "its list of tensors is not JSON"),
     "digits": ({"listed": b"9" * 5000}, "its list of tensors is not JSON"),
+    "no name": (
+        {"listed": {"\ud800": ["int32", [1]]}},
+        "its list of tensors names '\\ud800'",
+    ),
     "a list": ({"listed": b"[]"}, "its list of tensors is no object"),
     "huge tensor": (
         {"listed": {"layers.0.bias": ["int32", [HUGE, HUGE]]}},
         "it lists larger tensors than a file of its size may hold",
     ),
     "huge indices": (
-        {"listed": {"layers.0.weight_index": ["uint8", [1 << 29]]}},
+        {"listed": {"layers.0.weight_index": ["uint8", [1 << 27]]}},
         "it lists larger tensors than a file of its size may hold",
     ),
     "repeated tensor": (

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -143,3 +146,45 @@ def test_a_file_cannot_be_written_into_as_a_folder(tmp_path: Path) -> None:
         pass
     assert str(refused.value) == f"Cannot write into {folder}: it is not a folder."
     assert names(tmp_path) == ["results"]
+
+
+def left_behind(tmp_path: Path, block: str) -> list[str]:
+    """Let a process be killed in the middle of a block, and return what it leaves."""
+    script = (
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from nomul.network.files import staged_file, staged_folder\n"
+        f"with {block} as stage:\n"
+        "    (stage / 'half' if stage.is_dir() else stage).write_text('half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "results")], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    return names(tmp_path)
+
+
+def test_what_a_killed_process_left_is_cleared_away_by_the_next(tmp_path: Path) -> None:
+    (left,) = left_behind(tmp_path, "staged_folder(Path(sys.argv[1]))")
+    assert left.startswith(".results.nomul-")
+    with staged_folder(tmp_path / "results") as stage:
+        assert names(tmp_path) == [stage.name]
+    assert left_behind(tmp_path, "staged_file(Path(sys.argv[1]) / 'a')") == ["results"]
+    (left,) = names(tmp_path / "results")
+    assert left.startswith(".a.nomul-")
+    write_complete(tmp_path / "results" / "a", "whole")
+    assert names(tmp_path / "results") == ["a"]
+
+
+def test_what_another_process_is_making_stays(tmp_path: Path) -> None:
+    with staged_folder(tmp_path / "results") as first, staged_folder(tmp_path / "results") as stage:
+        assert names(tmp_path) == sorted([first.name, stage.name])
+        (first / "a").write_text("1")
+        (stage / "b").write_text("2")
+    assert names(tmp_path / "results") == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", [".results.nomul-mine", ".results.nomul-previous1", ".results-o"])
+def test_a_folder_of_the_users_own_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with staged_folder(tmp_path / "results"):
+        pass
+    assert names(tmp_path) == sorted([name, "results"])

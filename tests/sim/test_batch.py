@@ -100,6 +100,23 @@ def test_cycles_of_transfers_are_those_of_a_register(register: BatchSimulator) -
         assert (again.answer_cycles == stalled.answer_cycles).all()
 
 
+def test_cycles_are_counted_by_the_streams_states(register: BatchSimulator) -> None:
+    """A word comes alone, 99 as another leaves, the last leaves alone; then comes the silence."""
+    found = register.run(range(100), 100, limit=5).state_cycles
+    assert found.tolist() == [
+        [[[0, 0], [0, 0]], [[0, 5], [0, 1]]],
+        [[[0, 0], [0, 0]], [[0, 1], [0, 99]]],
+    ]
+    # Of what is possible, it all happens: a register is ready unless it holds what nobody takes.
+    stalled = register.run(np.arange(2000) % 200, 2000, limit=100, seed=1)
+    found = stalled.state_cycles
+    assert found[1, 1].sum() == found[:, :, 1, 1].sum() == 2000
+    possible = np.zeros((2, 2, 2, 2), bool)
+    possible[:, 1], possible[:, 0, 1, 0], possible[:, 1, 1, 0] = True, True, False
+    assert ((found > 0) == possible).all()
+    assert found.sum() == stalled.answer_cycles[-1] + 1 + 100
+
+
 @pytest.mark.parametrize("seed", [0, 3])
 def test_what_is_loaded_is_there_when_it_runs(seed: int, loaded: BatchSimulator) -> None:
     assert (loaded.input_width, loaded.answer_width, loaded.load_width) == (4, 10, 14)

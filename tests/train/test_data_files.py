@@ -194,3 +194,45 @@ def test_arrays_become_what_pytorch_takes() -> None:
     assert native(swapped).tolist() == [1.5]
     same = np.arange(3)
     assert native(same) is same
+
+
+def test_no_values_on_impossible_axes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"\0\0\x08\4" + b"\xff\xff\xff\xff" * 3 + b"\0\0\0\0")
+    assert refusal_of_idx(path).startswith(f"{str(path)!r} has an impossible shape (")
+    path.write_bytes(b"\0\0\x08\x80" + b"\0\0\0\1" * 128 + b"\0")
+    assert refusal_of_idx(path).startswith(f"{str(path)!r} has an impossible shape (")
+
+
+def npy(header: str) -> bytes:
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1099511627776, 64), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (" + "-" * 9000 + "1,), }",
+        "{'descr': '<f8', 'shape': ((((",
+    ],
+    ids=["large", "negative", "deep", "open"],
+)
+def test_arrays_that_are_not_what_they_say_are_refused(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", npy(header) + b"\0" * 8)
+    assert refusal_of_npz(path).startswith(f"{str(path)!r} is no .npz file, or a damaged one (")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_that_numpy_does_not_write_are_refused(method: int, tmp_path: Path) -> None:
+    """These make gigabytes of a kilobyte."""
+    path = tmp_path / "file.npz"
+    header = "{'descr': '<u1', 'fortran_order': False, 'shape': (1000000,), }"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("x.npy", npy(header) + b"\0" * 1_000_000)
+    assert refusal_of_npz(path) == (
+        f"{str(path)!r} is no .npz file, or a damaged one (it is compressed by another method than "
+        "NumPy's): fetch or save it again."
+    )

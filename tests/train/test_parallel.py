@@ -263,6 +263,7 @@ def test_the_command_line_leaves_one_complete_folder(tmp_path: Path) -> None:
     torchrun("-m", "nomul.cli.main", *arguments)
     assert sorted(path.name for path in out.iterdir()) == [
         "experiment.toml",
+        "module.safetensors",
         "network.safetensors",
         "training.json",
     ]

@@ -1,14 +1,14 @@
-"""An iCE40 netlist evaluated on many samples at once: what was counted is what is tested.
+"""A mapped netlist evaluated on many samples at once: what was counted is what is tested.
 
-It reads what yosys' ``write_json`` wrote and knows three things: a LUT4 is a table of 16 bits, a
-carry the majority of three, a flip-flop takes its input at a clock edge. A word of 64 bits carries
-64 samples, and all cells at one distance from the inputs are evaluated together.
+It reads what yosys' ``write_json`` wrote for iCE40 or ECP5. All logic is tables of four bits, and a
+flip-flop takes its input at a clock edge (:mod:`nomul.sim.cells`). A word of 64 bits carries 64
+samples, and all tables at one distance from the inputs are evaluated together.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,45 +17,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nomul.sim.cells import FlipFlop, Lookup, model
+
 __all__ = ["Circuit"]
 
 Bits = NDArray[np.bool_]
 Words = NDArray[np.uint64]
 
+_LUTS = ("SB_LUT4", "LUT4")
 _ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
-_FLIP_FLOP = re.compile("SB_DFF(?P<enable>E?)(?P<set>SR|SS)?")
 
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """LUTs and carries at one distance from the inputs: nets in and out, and tables of 16 bits.
-
-    A carry is a LUT whose table is the majority of its first three inputs.
-    """
+    """Tables of 16 bits at one distance from the inputs, and the nets that come and leave."""
 
     inputs: NDArray[np.int64]
     outputs: NDArray[np.int64]
     tables: Words
 
 
-@dataclass(frozen=True)
-class _FlipFlop:
-    d: int
-    q: int
-    enable: int
-    clear: int
-    preset: int
-
-
 class Circuit:
-    """A netlist of LUT4, carries and flip-flops.
+    """A netlist of LUTs, carries, multiplexers and flip-flops, all of one clock.
 
     Parameters
     ----------
     path
-        The netlist, as :func:`nomul.hw.area.measure_area` leaves it.
+        The netlist, as yosys' ``write_json`` leaves it.
     top
         The module, flat.
+
+    Raises
+    ------
+    UserError
+        If it holds a cell that is not known.
     """
 
     def __init__(self, path: Path, top: str) -> None:
@@ -66,39 +61,23 @@ class Circuit:
         self._is_input = {
             name: port["direction"] == "input" for name, port in module["ports"].items()
         }
-        self._flip_flops: list[_FlipFlop] = []
-        tables: dict[int, tuple[list[int], int]] = {}
+        self._flip_flops: list[FlipFlop] = []
+        tables: dict[int, tuple[tuple[int, ...], int]] = {}
+        new_nets = itertools.count(1 + _greatest_net(module))
         for cell in module["cells"].values():
-            self._add(cell, tables)
-        self.n_luts = sum(cell["type"] == "SB_LUT4" for cell in module["cells"].values())
+            nets = {name: _net(bits[0]) for name, bits in cell["connections"].items() if bits}
+            for part in model(cell["type"], cell["parameters"], nets, new_nets.__next__):
+                if isinstance(part, Lookup):
+                    tables[part.output] = (part.inputs, part.table)
+                else:
+                    self._flip_flops.append(part)
+        self.n_luts = sum(cell["type"] in _LUTS for cell in module["cells"].values())
         known = {0, 1, *(flip_flop.q for flip_flop in self._flip_flops)}
-        for name, nets in self.ports.items():
+        for name, nets_of_port in self.ports.items():
             if self._is_input[name]:
-                known.update(nets)
+                known.update(nets_of_port)
         self._levels = _levels(tables, known)
-        self._n_nets = 1 + max(known | set(tables), default=1)
-
-    def _add(self, cell: Mapping[str, Any], tables: dict[int, tuple[list[int], int]]) -> None:
-        nets = {name: _net(bits[0]) for name, bits in cell["connections"].items() if bits}
-        kind = cell["type"]
-        if kind == "SB_LUT4":
-            table = int(cell["parameters"]["LUT_INIT"], 2)
-            tables[nets["O"]] = ([nets.get(f"I{number}", 0) for number in range(4)], table)
-        elif kind == "SB_CARRY":
-            inputs = [nets.get(name, 0) for name in ("I0", "I1", "CI")]
-            tables[nets["CO"]] = ([*inputs, 0], 0b11101000 * 0x101)
-        elif found := _FLIP_FLOP.fullmatch(kind):
-            self._flip_flops.append(
-                _FlipFlop(
-                    nets["D"],
-                    nets["Q"],
-                    nets["E"] if found["enable"] else 1,
-                    nets["R"] if found["set"] == "SR" else 0,
-                    nets["S"] if found["set"] == "SS" else 0,
-                )
-            )
-        else:
-            assert kind == "$scopeinfo", f"no model of {kind}"
+        self._n_nets = next(new_nets)
 
     def evaluate(
         self, inputs: Mapping[str, Bits], cycles: int = 0, held: Mapping[str, int] | None = None
@@ -123,6 +102,8 @@ class Circuit:
         for name, number in (held or {}).items():
             for position, net in enumerate(self.ports[name]):
                 values[net] = _ALL if number >> position & 1 else 0
+        for flip_flop in self._flip_flops:
+            values[flip_flop.q] = _ALL if flip_flop.start else 0
         self._settle(values)
         for _ in range(cycles):
             self._clock(values)
@@ -148,6 +129,8 @@ class Circuit:
             clear, preset = values[flip_flop.clear], values[flip_flop.preset]
             loaded = (values[flip_flop.d] & ~clear) | preset
             enable = values[flip_flop.enable]
+            if flip_flop.overrides:
+                enable = enable | clear | preset
             following.append((loaded & enable) | (values[flip_flop.q] & ~enable))
         for flip_flop, value in zip(self._flip_flops, following, strict=True):
             values[flip_flop.q] = value
@@ -158,7 +141,15 @@ def _net(bit: int | str) -> int:
     return bit if isinstance(bit, int) else int(bit == "1")
 
 
-def _levels(tables: Mapping[int, tuple[list[int], int]], known: set[int]) -> list[_Cells]:
+def _greatest_net(module: Mapping[str, Any]) -> int:
+    ports = (port["bits"] for port in module["ports"].values())
+    connections = (
+        bits for cell in module["cells"].values() for bits in cell["connections"].values()
+    )
+    return max((_net(bit) for bits in (*ports, *connections) for bit in bits), default=1)
+
+
+def _levels(tables: Mapping[int, tuple[tuple[int, ...], int]], known: set[int]) -> list[_Cells]:
     """Sort the cells by their distance from the nets that are known."""
     distance = dict.fromkeys(known, 0)
     for start in tables:

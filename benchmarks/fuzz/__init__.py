@@ -1,0 +1,1 @@
+"""Hostile input: coverage-guided fuzzing of everything that reads what others wrote."""

@@ -1,0 +1,385 @@
+"""Break hardware in known ways, and see which checks notice. Run from the root::
+
+    python -m benchmarks.mutation
+
+writes docs/mutation.md and docs/mutation.json. Networks, and what came of each step that is
+finished, are kept in runs/mutation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.mutation_page import Outcome, Verdict, write_page
+from nomul.cli.training import train_discretized
+from nomul.hw.area import measure_area
+from nomul.hw.engine import Engine
+from nomul.hw.engine_settings import EngineSettings
+from nomul.hw.engine_verilog import emit_engine
+from nomul.hw.folding import fold
+from nomul.hw.plan import plan
+from nomul.hw.program import Program
+from nomul.hw.tools import run_tool
+from nomul.hw.unrolled import Unrolled
+from nomul.hw.verilog import emit
+from nomul.network import Add, CheckFailed, Network
+from nomul.network.files import write_complete
+from nomul.network.shapes import level_width
+from nomul.sim.batch import BatchSimulator, build_batch
+from nomul.sim.circuit import Circuit
+from nomul.sim.folded import run_folded
+from nomul.sim.golden import evaluate_levels, input_levels
+from nomul.sim.interpreter import execute
+from nomul.train import load_dataset, load_experiment
+from nomul.verify.directed import directed_levels
+from nomul.verify.effect import Effect, graph_effects, netlist_effects
+from nomul.verify.mutants import Mutant, drawn, graph_mutants, program_mutants
+from nomul.verify.netlist_mutants import BROKEN, lut_bits, with_broken_bits
+from nomul.verify.schemata import SELECTED, Fault, choose, design_faults, read_design, write_design
+from tests.hw.folded import NETWORKS
+
+KEPT = Path("runs/mutation")
+SEED = 0
+STALLS_SEED = 1
+PROOF_S = 60.0
+
+Levels = NDArray[np.int64]
+
+# As the tests' own: builds take seconds.
+ENGINE = EngineSettings(
+    channel_lanes=4,
+    map_depth=2048,
+    pages=8,
+    threshold_depth=64,
+    bias_depth=128,
+    weight_depth=2048,
+    program_depth=1024,
+    weight_memory="block",
+)
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    steps = (graph_step, verilog_step, netlist_step, program_steps, engine_step)
+    outcomes = [outcome for step in steps for outcome in kept_outcomes(step)]
+    content = {
+        "command": "python -m benchmarks.mutation",
+        "mutants": [dataclasses.asdict(outcome) for outcome in outcomes],
+    }
+    write_complete(Path("docs/mutation.json"), json.dumps(content, indent=0) + "\n")
+    write_complete(Path("docs/mutation.md"), write_page(outcomes))
+    return 0
+
+
+def kept_outcomes(step: Callable[[], Iterator[Outcome]]) -> list[Outcome]:
+    """Take a step, unless what came of it is in runs/mutation already."""
+    path = KEPT / f"{step.__name__}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        started = time.perf_counter()
+        found = [dataclasses.asdict(outcome) for outcome in step()]
+        write_complete(path, json.dumps(found))
+        print(f"{step.__name__}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    return [Outcome(**outcome) for outcome in json.loads(path.read_text())]
+
+
+def trained(name: str) -> tuple[Network, Levels]:
+    """Return an example's network, and the levels of its test part."""
+    experiment = load_experiment(Path(f"examples/{name}.toml"))
+    dataset = load_dataset(experiment.data.name)
+    path = KEPT / f"{name}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        train_discretized(experiment, dataset).network.save(path)
+    network = Network.load(path)
+    return network, input_levels(network, dataset.test_features[:])
+
+
+def all_samples(network: Network, test: Levels) -> tuple[Levels, int]:
+    """Return the test samples and behind them the directed ones, mixed; and how many are tests."""
+    directed = directed_levels(network, SEED)
+    order = np.random.default_rng(SEED).permutation(len(directed))
+    return np.concatenate([test, directed[order]]), len(test)
+
+
+def chunks(n_test: int, n_samples: int) -> Iterator[tuple[str, slice]]:
+    """Yield the test part, and then more and more of the others: most mutants need few."""
+    yield "test part", slice(0, n_test)
+    start, size = n_test, 512
+    while start < n_samples:
+        yield "directed", slice(start, start + size)
+        start, size = start + size, 4 * size
+
+
+def explained(effect: Effect) -> tuple[Verdict, str]:
+    """Return verdict and reason for a mutant that no sample showed."""
+    if not isinstance(effect, str):
+        return "survived", "a SAT solver knows a sample that shows it, the directed search does not"
+    if effect == "none":
+        return "equivalent", "a SAT solver proves it"
+    return "survived", f"neither shown nor proved without effect in {PROOF_S:.0f} s"
+
+
+def graph_step() -> Iterator[Outcome]:
+    """Network → graph: its evaluation against the golden model."""
+    network, test = trained("digits")
+    levels, n_test = all_samples(network, test)
+    expected = evaluate_levels(network, levels).reshape(len(levels), -1)
+    graph = plan(network).graph
+    step = "graph, evaluated"
+    survivors = []
+    for mutant in drawn(graph_mutants(graph), 100, SEED):
+        broken = mutant.make()
+        for part, rows in chunks(n_test, len(levels)):
+            if (broken.evaluate(levels[rows]) != expected[rows]).any():
+                yield Outcome(step, mutant.kind, mutant.place, "killed", part)
+                break
+        else:
+            survivors.append(mutant)
+    broken_ones = [mutant.make() for mutant in survivors]
+    effects = graph_effects(graph, broken_ones, network.n_inputs, PROOF_S)
+    for mutant, effect in zip(survivors, effects, strict=True):
+        yield Outcome(step, mutant.kind, mutant.place, *explained(effect))
+
+
+def some(faults: Sequence[Fault], n_each: int) -> list[Fault]:
+    """Return up to so many faults of each kind."""
+    kept = [Mutant(fault.kind, fault.place, lambda f=fault: f) for fault in faults]  # type: ignore[misc]
+    return [mutant.make() for mutant in drawn(kept, n_each, SEED)]
+
+
+def verilog_step() -> Iterator[Outcome]:
+    """Network → Verilog: simulated without stalls, which shows the latency too, and with them."""
+    network, test = trained("digits")
+    levels, n_test = all_samples(network, test)
+    expected = evaluate_levels(network, levels).ravel()
+    made = plan(network, n_stages=3)
+    with TemporaryDirectory(dir=KEPT) as name:
+        folder = Path(name)
+        module = read_design(emit(Unrolled(made)), folder)
+        faults = some(list(design_faults(module, is_feed_forward=True)), 50)
+        simulator = build_batch(write_design(module, faults, folder), folder)
+
+        def is_right(rows: slice, seed: int) -> bool:
+            try:
+                inputs = levels[rows]
+                batch = simulator.run(inputs, len(inputs), limit=100, seed=seed, is_signed=False)
+            except CheckFailed:
+                return False
+            delays = batch.answer_cycles - batch.input_cycles
+            in_time = bool(seed) or bool((delays == made.latency).all())
+            return in_time and bool((batch.answers[:, 0] == expected[rows]).all())
+
+        choose(0, folder)
+        assert is_right(slice(None), 0), "without a fault all is well"
+        assert is_right(slice(None), STALLS_SEED), "without a fault all is well"
+        runs = [(f"{part}, no stalls", rows, 0) for part, rows in chunks(n_test, len(levels))]
+        runs.append(("directed, stalls", slice(None), STALLS_SEED))
+        survivors = []
+        for number, fault in enumerate(faults, 1):
+            choose(number, folder)
+            part = next((part for part, rows, seed in runs if not is_right(rows, seed)), None)
+            if part is None:
+                survivors.append(number)
+            else:
+                yield Outcome("unrolled Verilog", fault.kind, fault.place, "killed", part)
+        mapped = mapped_with_choice(folder)
+    # The proof knows registers that always move: of those that move wrongly it says nothing.
+    numbers = [number for number in survivors if faults[number - 1].kind in _OF_LOGIC]
+    effects = netlist_effects(mapped, SELECTED, numbers, network.n_inputs, PROOF_S)
+    known = dict(zip(numbers, effects, strict=True))
+    for number in survivors:
+        fault = faults[number - 1]
+        verdict, by = explained(known[number]) if number in known else ("survived", "no proof")
+        yield Outcome("unrolled Verilog", fault.kind, fault.place, verdict, by)
+
+
+_OF_LOGIC = ("inverted bit", "narrowed adder", "table bit", "swapped operands")
+
+
+def netlist_step() -> Iterator[Outcome]:
+    """Verilog → netlist: the mapped cells, evaluated."""
+    network, test = trained("digits-small")
+    levels, n_test = all_samples(network, test)
+    expected = evaluate_levels(network, levels)
+    places = np.arange(level_width(network.input.n_levels))
+    payload = (levels[:, :, None] >> places & 1).reshape(len(levels), -1).astype(np.bool_)
+    made = plan(network)
+    with TemporaryDirectory(dir=KEPT) as name:
+        folder = Path(name)
+        measure_area(emit(Unrolled(made)), "top", "ice40", folder, fast=True)
+        netlist = json.loads((folder / "top.ice40.json").read_text())
+        every = [
+            Mutant("LUT_INIT bit", f"{bit.cell}, bit {bit.address}", lambda b=bit: b)  # type: ignore[misc]
+            for bit in lut_bits(netlist, "top")
+        ]
+        left = drawn(every, 600, SEED)
+        for part, rows in chunks(n_test, len(levels)):
+            schema = with_broken_bits(netlist, "top", [mutant.make() for mutant in left])
+            (folder / "broken.json").write_text(json.dumps(schema))
+            circuit = Circuit(folder / "broken.json", "top")
+            is_killed = [
+                _is_wrong(circuit, k, payload[rows], expected[rows], made.latency)
+                for k in range(len(left))
+            ]
+            for mutant, killed in zip(left, is_killed, strict=True):
+                if killed:
+                    yield Outcome("netlist", mutant.kind, mutant.place, "killed", part)
+            left = [mutant for mutant, killed in zip(left, is_killed, strict=True) if not killed]
+    module = with_broken_bits(netlist, "top", [mutant.make() for mutant in left])["modules"]["top"]
+    values = [1 << k for k in range(len(left))]
+    effects = netlist_effects(module, BROKEN, values, network.n_inputs, PROOF_S)
+    for mutant, effect in zip(left, effects, strict=True):
+        yield Outcome("netlist", mutant.kind, mutant.place, *explained(effect))
+
+
+def _is_wrong(
+    circuit: Circuit,
+    broken: int,
+    payload: NDArray[np.bool_],
+    expected: NDArray[np.int64],
+    latency: int,
+) -> bool:
+    held = {"i__valid": 1, "o__ready": 1, BROKEN: 1 << broken}
+    found = circuit.evaluate({"i__payload": payload}, latency, held)
+    answers = found["o__payload"] @ (1 << np.arange(found["o__payload"].shape[1]))
+    return not bool(found["o__valid"].all() and (answers == expected).all())
+
+
+def mapped_with_choice(folder: Path) -> dict[str, Any]:
+    """Return the design that :func:`write_design` left, mapped, the number of the fault a port."""
+    design = json.loads((folder / "broken.json").read_text())
+    top = design["modules"]["top"]
+    bits = top["netnames"][SELECTED]["bits"]
+    top["ports"][SELECTED] = {"direction": "input", "bits": bits}
+    (folder / "choice.json").write_text(json.dumps(design))
+    lines = [
+        "scratchpad -set abc9.script +&if,{C},{W},{D},{R};&ps",
+        "read_json choice.json",
+        "setattr -unset init w:*",  # a fault may take a register from its signal
+        "synth_ice40 -device u -nobram -top top -json mapped.json",
+    ]
+    (folder / "map.ys").write_text("\n".join([*lines, ""]))
+    run_tool("yosys", ["-q", "-l", "map.log", "map.ys"], folder, "map.log")
+    mapped: dict[str, Any] = json.loads((folder / "mapped.json").read_text())["modules"]["top"]
+    return mapped
+
+
+# A pass of the digits is dense: its loops count no lines. Those of heartbeats have all but pooling.
+_OF_PASSES = ("loop count", "loop step", "start or edge", "pass flag", "idle cycles")
+
+
+def program_steps() -> Iterator[Outcome]:
+    """Network → program, by the interpreter; program → Verilog, by the engine that runs it."""
+    with TemporaryDirectory(dir=KEPT) as name:
+        simulator = build_batch(emit_engine(Engine(ENGINE)), Path(name))
+        for own, kinds in (("digits", None), ("heartbeats-tiny-folded", _OF_PASSES)):
+            network, test = trained(own)
+            program = fold(network, ENGINE)
+            uniform = np.random.default_rng(SEED).integers(
+                0, network.input.n_levels, (90, network.n_inputs)
+            )
+            levels = np.concatenate([uniform[:10], test[:10], uniform[10:]])
+            if own == "digits":
+                directed = directed_levels(network, SEED)
+                order = np.random.default_rng(SEED).permutation(len(directed))[:490]
+                levels = np.concatenate([test[:10], directed[order]])
+            mutants = [
+                mutant
+                for mutant in drawn(program_mutants(program), 10, SEED)
+                if kinds is None or mutant.kind in kinds
+            ]
+            expected = evaluate_levels(network, levels)
+            for mutant in mutants:
+                yield _interpreted(mutant, own, levels, expected)
+            for mutant in mutants:
+                yield _run_on_engine(simulator, mutant, own, network, levels)
+
+
+def _interpreted(
+    mutant: Mutant[Program], own: str, levels: Levels, expected: NDArray[np.int64]
+) -> Outcome:
+    step, broken = "program, interpreted", mutant.make()
+    place = f"{own}: {mutant.place}"
+    n_samples = 80 if own == "digits" else 20
+    for sample in range(n_samples):
+        try:
+            answer = execute(broken, levels[sample])
+        except (IndexError, ValueError) as error:
+            return Outcome(step, mutant.kind, place, "killed", type(error).__name__)
+        if answer != [expected[sample]]:
+            return Outcome(step, mutant.kind, place, "killed", "answers")
+    return Outcome(step, mutant.kind, place, "survived", f"{n_samples} samples")
+
+
+def _run_on_engine(
+    simulator: BatchSimulator,
+    mutant: Mutant[Program],
+    own: str,
+    network: Network,
+    levels: Levels,
+) -> Outcome:
+    step, broken = "program, on the engine", mutant.make()
+    place = f"{own}: {mutant.place}"
+    for n_samples in (4, len(levels)):
+        try:
+            result = run_folded(simulator, network, broken, levels[:n_samples], seed=STALLS_SEED)
+        except (CheckFailed, IndexError, AssertionError) as error:
+            return Outcome(step, mutant.kind, place, "killed", str(error))
+        if result.mismatches:
+            return Outcome(step, mutant.kind, place, "killed", "answers")
+    return Outcome(step, mutant.kind, place, "survived", f"{len(levels)} samples")
+
+
+def engine_step() -> Iterator[Outcome]:
+    """Program → Verilog: the engine itself, with programs that use what it has."""
+    runs = []
+    for own in ("digits", "heartbeats-tiny-folded"):
+        network, test = trained(own)
+        runs.append((own, network, fold(network, ENGINE), test[:12]))
+    rng = np.random.default_rng(SEED)
+    for own, network in NETWORKS.items():
+        if any(isinstance(layer, Add) for layer in network.layers):
+            continue  # this engine has no shortcuts
+        levels = rng.integers(0, network.input.n_levels, (12, network.n_inputs))
+        runs.append((own, network, fold(network, ENGINE), levels))
+    step = "engine's Verilog"
+    with TemporaryDirectory(dir=KEPT) as name:
+        folder = Path(name)
+        module = read_design(emit_engine(Engine(ENGINE)), folder)
+        faults = some(list(design_faults(module, is_feed_forward=False)), 20)
+        simulator = build_batch(write_design(module, faults, folder), folder)
+
+        def caught() -> str | None:
+            for own, network, program, levels in runs:
+                try:
+                    found = run_folded(simulator, network, program, levels, seed=STALLS_SEED)
+                except CheckFailed as error:
+                    return f"{own}: {error}"
+                if found.first_mismatch:
+                    return f"{own}: {found.first_mismatch}"
+            return None
+
+        choose(0, folder)
+        assert caught() is None, "without a fault all is well"
+        for number, fault in enumerate(faults, 1):
+            choose(number, folder)
+            by = caught()
+            verdict: Verdict = "survived" if by is None else "killed"
+            why = f"the {len(runs)} programs" if by is None else by
+            yield Outcome(step, fault.kind, fault.place, verdict, why)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Named tensors in a ``.safetensors`` file: nothing is executed when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from nomul.network.errors import UserError
+from nomul.network.file import reproducible
+from nomul.network.files import write_complete
+
+__all__ = ["read_archive", "write_archive"]
+
+
+def write_archive(path: Path, kind: str, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write ``tensors`` to ``path``, complete or not at all.
+
+    Parameters
+    ----------
+    kind
+        What the file is, for :func:`read_archive`.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written.
+    """
+    # Not ascontiguousarray, which gives a number an axis.
+    ordered = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+    write_complete(path, reproducible(save(ordered, metadata={"format": kind})))
+
+
+def read_archive(path: Path, kind: str) -> dict[str, NDArray[Any]]:
+    """Return the tensors of the file at ``path``.
+
+    Raises
+    ------
+    UserError
+        If it is absent, truncated or of another kind.
+    """
+    try:
+        with safe_open(path, framework="numpy") as archive:
+            found = (archive.metadata() or {}).get("format")
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read as safetensors ({error}): get a fresh copy or train again."
+        ) from error
+    if found != kind:
+        raise UserError(f"{path} is no file of format {kind!r}: its metadata say {found!r}.")
+    return tensors

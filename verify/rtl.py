@@ -1,0 +1,70 @@
+"""Network → Verilog: the emitted text, simulated by Verilator without Python in each cycle."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from nomul.hw.plan import Plan
+from nomul.hw.unrolled import Unrolled
+from nomul.hw.verilog import emit
+from nomul.network import CheckFailed
+from nomul.sim.batch import build_batch
+from nomul.verify.comparison import answer_place, compared
+from nomul.verify.samples import Samples
+from nomul.verify.step import Step
+
+__all__ = ["VERILOG", "emit_verilog", "verilog_step"]
+
+VERILOG = "top.v"
+_STALL_CYCLES = 1000  # more than any stall lasts
+
+
+def emit_verilog(plan: Plan, folder: Path) -> None:
+    """Write the Verilog of a plan into ``folder``, if it is not there."""
+    path = folder / VERILOG
+    if not path.exists():
+        path.write_text(emit(Unrolled(plan)))
+
+
+def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Step:
+    """Compare the Verilog in ``folder`` with the golden model, without stalls and with them.
+
+    Raises
+    ------
+    UserError
+        If Verilator or a C++ compiler is missing.
+    CheckFailed
+        If the Verilog is refused, or breaks a rule of the streams or its timing.
+    """
+    started = time.perf_counter()
+    network = plan.network
+    simulator = build_batch((folder / VERILOG).read_text(), folder / "simulation")
+    runs = []
+    for seed in (0, 1):
+        batch = simulator.run(
+            samples.levels,
+            len(samples),
+            limit=plan.latency + _STALL_CYCLES,
+            n_values=samples.expected.shape[1],
+            is_signed=network.output.kind == "accumulators",
+            seed=seed,
+        )
+        runs.append(batch.answers)
+        latencies = batch.answer_cycles - batch.input_cycles
+        late = latencies != plan.latency
+        if seed == 0 and late.any():
+            raise CheckFailed(
+                f"The hardware breaks its contract: sample {late.argmax()} was answered after "
+                f"{latencies[late.argmax()]} cycles, and {plan.latency} were promised."
+            )
+
+    def place(sample: int, answer: int) -> str:
+        stalled, own = divmod(answer, samples.expected.shape[1])
+        return f"{answer_place(network)(sample, own)}, with{'' if stalled else 'out'} stalls"
+
+    expected = np.hstack([samples.expected, samples.expected])
+    detail = "with and without random stalls"
+    return compared("network → Verilog", expected, np.hstack(runs), place, started, detail)

@@ -1,0 +1,78 @@
+"""One step of the ladder: what it makes, and what it compares with the golden model."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nomul.network import CheckFailed, UserError
+from nomul.verify.samples import Samples
+from nomul.verify.step import Step
+
+__all__ = ["Rung", "climb"]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A step that can be taken again on what it made.
+
+    Attributes
+    ----------
+    name
+        From what to what.
+    make
+        Leaves in a folder what ``check`` reads there beside what it knows.
+    check
+        Compares that on samples.
+    files
+        What ``make`` leaves, as patterns below the folder.
+    samples_max
+        How many samples are compared; None: all.
+    """
+
+    name: str
+    make: Callable[[Path], None]
+    check: Callable[[Path, Samples], Step]
+    files: tuple[str, ...] = ()
+    samples_max: int | None = None
+
+
+def climb(rung: Rung, samples: Samples, folder: Path, *, makes: bool = True) -> Step:
+    """Take one step.
+
+    What the machine lacks or the network does not fit makes it a skipped one, and a failed check
+    one that is different.
+
+    Parameters
+    ----------
+    folder
+        Where it and those before it leave what they make.
+    makes
+        Whether it does; else all is there.
+    """
+    started = time.perf_counter()
+    skipped = Step(rung.name, 0, "samples", 0, 0.0, "skipped")
+    try:
+        if makes:
+            rung.make(folder)
+        step = rung.check(folder, samples.part(slice(rung.samples_max)))
+    except UserError as error:
+        step = dataclasses.replace(skipped, detail=_local(error, folder))
+    except ModuleNotFoundError as error:
+        step = dataclasses.replace(skipped, detail=f"{error.name} is not installed.")
+    except CheckFailed as error:
+        step = Step(
+            rung.name, 0, "samples", 1, 0.0, "different", "a check failed", _local(error, folder)
+        )
+    return dataclasses.replace(step, name=rung.name, seconds=time.perf_counter() - started)
+
+
+def _local(error: Exception, folder: Path) -> str:
+    """Return an error's sentence; files of the folder, which is not kept, have their names alone.
+
+    Where they matter, they go into what shows the difference again.
+    """
+    return str(error).replace(f"{folder.resolve()}/", "").replace(f"{folder}/", "")
