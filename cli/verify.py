@@ -16,6 +16,8 @@ from nomul.train.data import load_dataset
 from nomul.train.dataset import Dataset
 from nomul.train.experiment import Experiment
 from nomul.train.experiment_file import load_experiment
+from nomul.verify.coverage import coverage
+from nomul.verify.hardware_coverage import folded_coverage
 from nomul.verify.ladder import FAST, FULL, Subject, rungs
 from nomul.verify.reproducer import read_reproducer, write_reproducer
 from nomul.verify.rung import climb
@@ -25,6 +27,7 @@ from nomul.verify.step import Step
 __all__ = ["verify", "verify_again"]
 
 _N_RANDOM = 1000
+_N_COVERED = 1000  # of pictures, more take long
 
 
 def verify(
@@ -76,6 +79,12 @@ def verify(
             if failed is None and step.status == "different":
                 failed = step
                 write_reproducer(rung, step, subject, samples, Path(name), out / "different", data)
+    covered = coverage(network, samples.levels[:_N_COVERED])
+    lines = covered.lines()
+    if folded:
+        lines += folded_coverage(subject.program).lines()
+    if not as_json:
+        print(f"\nWhat {covered.n_samples:,} samples exercise\n", *lines, sep="\n")
     result = {
         "network": str(path),
         "board": board.name,
@@ -83,6 +92,7 @@ def verify(
         "samples": origin,
         "effort": "full" if is_full else "fast",
         "steps": [dataclasses.asdict(step) for step in steps],
+        "coverage": {"samples": covered.n_samples, "found": lines},
         "reproducer": str(out / "different") if failed else None,
     }
     write_complete(out / "verify.json", json.dumps(result, indent=2, ensure_ascii=False) + "\n")

@@ -160,7 +160,8 @@ def program_mutants(program: Program) -> Iterator[Mutant[Program]]:
     """Yield each field of each pass off by one, and the bits of all that the passes read.
 
     What a pass does not read does not count: lanes beyond the channels of a block, columns that no
-    weight has, rows behind the last that is not 0, steps of loops that never advance.
+    weight has, rows behind the last that is not 0, steps of loops that never advance, edges that no
+    tap comes near. Nor does a weight of the same products.
     """
     for number, made in enumerate(program.passes):
         for group, what, broken in _broken_passes(made):
@@ -178,6 +179,8 @@ def program_mutants(program: Program) -> Iterator[Mutant[Program]]:
             value = int(getattr(program, name)[place])
             for bit in range(n_bits):
                 flipped = value ^ 1 << bit if name == "weights" else _flipped(value, bit, n_bits)
+                if name == "weights" and _mean_the_same(program, place[0], value, flipped):
+                    continue
                 made_word = partial(_with_word, program, name, place, flipped)
                 yield Mutant(kind, f"{name}{list(place)}, bit {bit}", made_word)
     highest = (1 << settings.sum_bits - 1) - 1
@@ -195,7 +198,7 @@ def _broken_passes(made: Pass) -> Iterator[tuple[str, str, Pass]]:
     def changed(name: str, value: Any) -> Pass:
         return dataclasses.replace(made, **{name: value})
 
-    unread = _unread_fields(made)
+    unread, beyond = _unread_fields(made), _edges_beyond(made)
     loops = {"last": LOOPS, "address_step": LOOPS, "out_step": LOOPS[3:]}
     for field in dataclasses.fields(made):
         name, value = field.name, getattr(made, field.name)
@@ -230,8 +233,9 @@ def _broken_passes(made: Pass) -> Iterator[tuple[str, str, Pass]]:
                         )
         else:
             for other in (value - 1, value + 1):
-                # More idle cycles than needed cost time alone.
-                if (other >= 0 or name in _SIGNED) and not (name == "idle" and other > value):
+                # More idle cycles than needed cost time alone, and no tap is in a farther edge.
+                is_same = other > value and (name == "idle" or name in beyond)
+                if (other >= 0 or name in _SIGNED) and not is_same:
                     yield _KINDS[name], f"{name}, {other} for {value}", changed(name, other)
 
 
@@ -261,6 +265,20 @@ def _unread_fields(made: Pass) -> set[str]:
     return unread
 
 
+def _edges_beyond(made: Pass) -> set[str]:
+    """Return which of width and height no tap of an output ever reaches."""
+    n_columns, n_rows = made.last[1] + 1, made.last[2] + 1
+    # Lanes behind the last position of a line count too: that they are dropped is another matter.
+    x = made.start_x + made.last[3] * made.x_stride + n_columns - 1
+    y = made.start_y + made.last[4] * made.y_stride + n_rows - 1
+    x += (made.n_positions_last - 1) * made.lane_x
+    return {
+        name
+        for name, end, far in (("width", made.width, x), ("height", made.height, y))
+        if far < end
+    }
+
+
 def _read_weights(program: Program) -> NDArray[np.bool_]:
     """Return which weights meet a level, shape (words, channel lanes)."""
     is_read = np.zeros(program.weights.shape, np.bool_)
@@ -272,6 +290,19 @@ def _read_weights(program: Program) -> NDArray[np.bool_]:
             n_channels = made.n_channels_last if block == made.last[5] else made.n_channels
             is_read[first : first + made.taps, :n_channels] = True
     return is_read
+
+
+def _mean_the_same(program: Program, word: int, one: int, other: int) -> bool:
+    """Whether two weights have the same sign and products, as all columns without weights have."""
+    columns = program.settings.columns
+    page = max(
+        (made.weight_start, made.page)
+        for made in program.passes
+        if not made.is_greatest and made.weight_start <= word
+    )[1]
+    products = program.tables[page]
+    same = bool((products[:, one % columns] == products[:, other % columns]).all())
+    return same and one // columns == other // columns
 
 
 def _read_columns(program: Program) -> NDArray[np.bool_]:

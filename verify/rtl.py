@@ -13,6 +13,7 @@ from nomul.hw.verilog import emit
 from nomul.network import CheckFailed
 from nomul.sim.batch import build_batch
 from nomul.verify.comparison import answer_place, compared
+from nomul.verify.hardware_coverage import stream_coverage
 from nomul.verify.samples import Samples
 from nomul.verify.step import Step
 
@@ -42,7 +43,7 @@ def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Step:
     started = time.perf_counter()
     network = plan.network
     simulator = build_batch((folder / VERILOG).read_text(), folder / "simulation")
-    runs = []
+    runs, state_cycles = [], []
     for seed in (0, 1):
         batch = simulator.run(
             samples.levels,
@@ -53,6 +54,7 @@ def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Step:
             seed=seed,
         )
         runs.append(batch.answers)
+        state_cycles.append(batch.state_cycles)
         latencies = batch.answer_cycles - batch.input_cycles
         late = latencies != plan.latency
         if seed == 0 and late.any():
@@ -66,5 +68,6 @@ def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Step:
         return f"{answer_place(network)(sample, own)}, with{'' if stalled else 'out'} stalls"
 
     expected = np.hstack([samples.expected, samples.expected])
-    detail = "with and without random stalls"
+    states = stream_coverage(state_cycles).states
+    detail = f"with and without random stalls, {states} states of the streams"
     return compared("network → Verilog", expected, np.hstack(runs), place, started, detail)
