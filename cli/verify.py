@@ -10,7 +10,7 @@ from pathlib import Path
 from nomul.boards.catalog import Board, find_board
 from nomul.cli.evaluation import check_features
 from nomul.cli.training import experiment_data
-from nomul.network import CheckFailed, Network
+from nomul.network import CheckFailed, Network, UserError
 from nomul.network.files import write_complete
 from nomul.train.data import load_dataset
 from nomul.train.dataset import Dataset
@@ -21,7 +21,7 @@ from nomul.verify.hardware_coverage import folded_coverage
 from nomul.verify.ladder import FAST, FULL, Subject, rungs
 from nomul.verify.reproducer import read_reproducer, write_reproducer
 from nomul.verify.rung import climb
-from nomul.verify.samples import random_samples, samples_of
+from nomul.verify.samples import directed_samples, random_samples, samples_of
 from nomul.verify.step import Step
 
 __all__ = ["verify", "verify_again"]
@@ -64,6 +64,12 @@ def verify(
         check_features(network, dataset)
         samples = samples_of(network, dataset.test_features[:])
         origin = f"{len(samples):,} test samples of {dataset.name}"
+    if not len(samples):
+        raise UserError(f"{origin.capitalize()}: there is nothing to compare.")
+    everything = samples
+    if is_full and not folded:
+        everything = samples.joined(directed_samples(network))
+        origin += f", and {len(everything) - len(samples):,} that lead hardware to its edges"
     effort = FULL if is_full else FAST
     ladder = list(rungs(subject, effort))
     if not as_json:
@@ -72,14 +78,15 @@ def verify(
     failed: Step | None = None
     with tempfile.TemporaryDirectory(prefix="nomul-verify-") as name:
         for rung in ladder:
-            step = climb(rung, samples, Path(name))
+            taken = everything if rung.takes_directed else samples
+            step = climb(rung, taken, Path(name))
             steps.append(step)
             if not as_json:
                 print(_row(step), flush=True)
             if failed is None and step.status == "different":
                 failed = step
-                write_reproducer(rung, step, subject, samples, Path(name), out / "different", data)
-    covered = coverage(network, samples.levels[:_N_COVERED])
+                write_reproducer(rung, step, subject, taken, Path(name), out / "different")
+    covered = coverage(network, everything.levels[:_N_COVERED])
     lines = covered.lines()
     if folded:
         lines += folded_coverage(subject.program).lines()
@@ -119,15 +126,21 @@ def verify_again(folder: Path, *, as_json: bool) -> None:
     subject = _subject(
         folder / "network.safetensors",
         find_board(difference.board),
-        difference.data,
+        None,
         folded=difference.folded,
     )
-    (rung,) = (rung for rung in rungs(subject, FULL) if rung.name == difference.step)
-    step = climb(rung, samples, folder, makes=False)
+    named = [rung for rung in rungs(subject, FULL) if rung.name == difference.step]
+    if not named:
+        raise UserError(f"{folder} names a step that there is not, {difference.step!r}.")
+    # Where the making itself failed, nothing of it is there.
+    made = any(path.is_file() for pattern in named[0].files for path in folder.glob(pattern))
+    step = climb(named[0], samples, folder, makes=not made)
     if as_json:
         print(json.dumps({"steps": [dataclasses.asdict(step)], "reproducer": str(folder)}))
     else:
         print(f"{_HEADER}\n{_row(step)}")
+    if step.status == "skipped":
+        raise UserError(f"{step.name} cannot be taken again here: {step.detail}")
     if step.status == "different":
         raise CheckFailed(f"{step.name} differs: {step.first_difference}.")
 

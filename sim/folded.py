@@ -124,9 +124,11 @@ def run_folded(
         places = np.argwhere(answers != expected)
         if len(places) and first_mismatch is None:
             sample, place = places[0]
+            is_class = network.output.kind == "class"
+            name = "the class" if is_class else f"output {program.output_order[place]}"
             first_mismatch = (
-                f"{'with' if stalls else 'without'} stalls, sample {sample}, answer {place}: "
-                f"expected {expected[sample, place]}, got {answers[sample, place]}"
+                f"sample {sample}, {name}, with{'' if stalls else 'out'} stalls: "
+                f"expected {expected[sample, place]}, found {answers[sample, place]}"
             )
         wrong |= set(places[:, 0].tolist())
         if not stalls:

@@ -21,7 +21,7 @@ __all__ = ["answer_place", "compared", "first_inside", "layer_outputs"]
 def compared(
     name: str,
     expected: NDArray[np.int64],
-    found: NDArray[np.int64],
+    found: NDArray[np.int64] | NDArray[np.float64],
     place: Callable[[int, int], str],
     started: float,
     detail: str = "",
@@ -41,9 +41,11 @@ def compared(
     first = None
     if len(wrong):
         sample, answer = map(int, wrong[0])
+        value = found[sample, answer].item()
+        shown = int(value) if float(value).is_integer() else value
         first = (
             f"sample {sample}, {place(sample, answer)}: expected {expected[sample, answer]}, "
-            f"found {found[sample, answer]}"
+            f"found {shown}"
         )
     return Step(
         name,

@@ -149,7 +149,13 @@ def _unrolled(subject: Subject, effort: Effort) -> Iterator[Rung]:
         return prove(plan, name, folder, effort.proof_s)
 
     most = effort.evaluated
-    yield Rung("network → graph", _nothing, lambda _, samples: graph_step(plan, samples), (), most)
+    yield Rung(
+        "network → graph",
+        _nothing,
+        lambda _, samples: graph_step(plan, samples),
+        samples_max=most,
+        takes_directed=True,
+    )
     yield Rung(
         "network → Verilog",
         lambda folder: emit_verilog(plan, folder),
@@ -163,6 +169,7 @@ def _unrolled(subject: Subject, effort: Effort) -> Iterator[Rung]:
         lambda folder, samples: netlist_step(plan, samples, folder),
         (VERILOG, NETLIST),
         most,
+        takes_directed=True,
     )
     # Of the same Verilog and netlist; a proof takes no samples.
     yield Rung("Verilog = netlist, proved", _nothing, prove, (VERILOG, NETLIST), 1)
@@ -204,15 +211,15 @@ def _on_board(subject: Subject, effort: Effort) -> Iterator[Rung]:
     def check_netlist(folder: Path, samples: Samples) -> Step:
         from nomul.verify.bitstream import board_netlist_step
 
-        return board_netlist_step(network, samples.levels, folder / "build", board, folded=folded)
+        return board_netlist_step(network, samples, folder, board, folded=folded)
 
     def check_bitstream(folder: Path, samples: Samples) -> Step:
         from nomul.verify.bitstream import bitstream_step
 
-        return bitstream_step(network, samples.levels, folder / "build", board, folded=folded)
+        return bitstream_step(network, samples, folder, board, folded=folded)
 
-    suffixes = (".netlist.json", tools.bitstream, tools.constraints, ".program")
-    files = tuple(f"build/{board.name}{suffix}" for suffix in suffixes)
+    suffixes = (".netlist.json", tools.bitstream, tools.constraints)
+    files = (*(f"build/{board.name}{suffix}" for suffix in suffixes), "pins/simulation.log")
     yield Rung("network → board netlist", build, check_netlist, files, effort.on_board)
     yield Rung("network → bitstream", find_bitstream, check_bitstream, files, effort.on_board)
 

@@ -16,6 +16,8 @@ class Mapped:
 
     Raises
     ------
+    CheckFailed
+        If a register has another clock than the rising edge of ``clk``.
     UserError
         If it holds a cell that is not known.
 
@@ -34,6 +36,7 @@ class Mapped:
             nets = {port: bits[0] for port, bits in ports.items() if bits}
             for cell in model(kind, parameters, nets, new_nets.__next__):
                 if isinstance(cell, FlipFlop):
+                    module.check_clock(ports.get("C") or ports.get("CLK", ()))
                     self._flip_flops.append(cell)
                 else:
                     self._lookups.append(cell)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nomul.network import CheckFailed
 from nomul.verify.gates import FALSE, TRUE, Gates
 
 __all__ = ["Bit", "Logic", "Module", "Part"]
@@ -69,6 +70,17 @@ class Module:
         for cell in self.content["cells"].values():
             nets = {port: tuple(map(_net, bits)) for port, bits in cell["connections"].items()}
             yield cell["type"], cell["parameters"], nets
+
+    def check_clock(self, net: tuple[int, ...], polarity: str = "1") -> None:
+        """See that a register moves with the rising edge of the port ``clk``, and of no other net.
+
+        Raises
+        ------
+        CheckFailed
+            If not: the proof takes all registers to move at once.
+        """
+        if net != (self.ports("input").get(("clk", 0)),) or int(polarity, 2) != 1:
+            raise CheckFailed("A register moves with another clock than the rising edge of clk.")
 
     def new_nets(self) -> Iterator[int]:
         """Yield nets that the module does not have."""

@@ -51,7 +51,8 @@ def torch_step(
     module = exact(load_module(state, experiment, dataset))
     with torch.no_grad():
         sums = torch.cat([module(x) for x in chunks(samples.features)])
-    accumulators = sums.numpy().astype(np.int64)
+    # Compared as they are: what is no whole number differs.
+    accumulators = sums.numpy().astype(np.float64)
     if network.output.kind == "levels" or accumulators.shape[1] != network.n_outputs:
         raise UserError(
             f"{state} gives {accumulators.shape[1]} accumulators, and the network "

@@ -14,7 +14,8 @@ import numpy as np
 from nomul.network import Network, UserError
 from nomul.network.files import staged_folder
 from nomul.sim.golden import evaluate_levels
-from nomul.train.experiment_file import format_experiment
+from nomul.train.data_files import read_npz
+from nomul.train.experiment_file import MODULE_FILE, format_experiment
 from nomul.verify.ladder import Subject
 from nomul.verify.rung import Rung, climb
 from nomul.verify.samples import Samples
@@ -35,7 +36,7 @@ class Difference:
     ----------
     step
         Name of the step.
-    board, folded, data
+    board, folded
         As in the command that found it.
     first_difference
         What it found: sample, layer and neuron, expected and found.
@@ -50,7 +51,6 @@ class Difference:
     step: str
     board: str
     folded: bool
-    data: str | None
     first_difference: str
     samples: tuple[int, int]
     expected: list[int]
@@ -64,7 +64,6 @@ def write_reproducer(
     samples: Samples,
     work: Path,
     folder: Path,
-    data: str | None,
 ) -> None:
     """Write what shows the difference again that ``step`` found.
 
@@ -78,8 +77,6 @@ def write_reproducer(
         Where the step found what it reads.
     folder
         Where it goes; another reproducer there is removed.
-    data
-        The data set of the command, if one was named.
 
     Raises
     ------
@@ -93,7 +90,6 @@ def write_reproducer(
         step.name,
         subject.board.name,
         subject.folded,
-        data,
         first,
         chosen,
         part.expected[-1].tolist(),
@@ -103,7 +99,7 @@ def write_reproducer(
         shutil.rmtree(folder)
     with staged_folder(folder) as stage:
         subject.network.save(stage / "network.safetensors")
-        if subject.experiment is not None:
+        if subject.experiment is not None and MODULE_FILE in rung.files:
             (stage / "experiment.toml").write_text(format_experiment(subject.experiment))
         arrays: dict[str, Any] = {"levels": part.levels}
         if part.features is not None:
@@ -134,13 +130,13 @@ def read_reproducer(folder: Path) -> tuple[Difference, Network, Samples]:
     try:
         values = json.loads((folder / DIFFERENCE).read_text())
         difference = Difference(**values | {"samples": tuple(values["samples"])})
-        with np.load(folder / "samples.npz") as arrays:
-            levels, features = arrays["levels"], arrays.get("features")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{folder} is no reproducer of `nomul verify`: give it a network file, or the folder "
             "that it named."
         ) from error
+    arrays = read_npz(folder / "samples.npz", ("levels",), ("features",))
+    levels, features = arrays["levels"], arrays.get("features")
     network = Network.load(folder / "network.safetensors")
     expected = evaluate_levels(network, levels).reshape(len(levels), -1)
     return difference, network, Samples(levels, expected, features)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from nomul.hw.tools import ToolFailed
 from nomul.network import CheckFailed, UserError
 from nomul.verify.samples import Samples
 from nomul.verify.step import Step
@@ -31,6 +32,8 @@ class Rung:
         What ``make`` leaves, as patterns below the folder.
     samples_max
         How many samples are compared; None: all.
+    takes_directed
+        Whether samples that lead to the network's edges are compared too, where there are some.
     """
 
     name: str
@@ -38,13 +41,14 @@ class Rung:
     check: Callable[[Path, Samples], Step]
     files: tuple[str, ...] = ()
     samples_max: int | None = None
+    takes_directed: bool = False
 
 
 def climb(rung: Rung, samples: Samples, folder: Path, *, makes: bool = True) -> Step:
     """Take one step.
 
-    What the machine lacks or the network does not fit makes it a skipped one, and a failed check
-    one that is different.
+    What the machine lacks or the network does not fit makes it a skipped one; a failed check, or a
+    tool that refuses what it is given, one that is different.
 
     Parameters
     ----------
@@ -59,15 +63,19 @@ def climb(rung: Rung, samples: Samples, folder: Path, *, makes: bool = True) -> 
         if makes:
             rung.make(folder)
         step = rung.check(folder, samples.part(slice(rung.samples_max)))
-    except UserError as error:
-        step = dataclasses.replace(skipped, detail=_local(error, folder))
+    except (CheckFailed, UserError) as error:
+        words = _local(error, folder)
+        step = dataclasses.replace(skipped, detail=words)
+        if isinstance(error, CheckFailed) or _is_refusal(error):
+            step = Step(rung.name, 0, "samples", 1, 0.0, "different", "a check failed", words)
     except ModuleNotFoundError as error:
         step = dataclasses.replace(skipped, detail=f"{error.name} is not installed.")
-    except CheckFailed as error:
-        step = Step(
-            rung.name, 0, "samples", 1, 0.0, "different", "a check failed", _local(error, folder)
-        )
     return dataclasses.replace(step, name=rung.name, seconds=time.perf_counter() - started)
+
+
+def _is_refusal(error: UserError) -> bool:
+    """Whether a tool refuses what we made; one that does not end says nothing of it."""
+    return isinstance(error, ToolFailed) and not error.reason.startswith("no end")
 
 
 def _local(error: Exception, folder: Path) -> str:

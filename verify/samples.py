@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from nomul.network import Network
 from nomul.sim.golden import evaluate_levels, input_levels
+from nomul.verify.directed import directed_levels
 
-__all__ = ["Samples", "random_samples", "samples_of"]
+__all__ = ["Samples", "directed_samples", "random_samples", "samples_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.levels)
 
+    def joined(self, others: Samples) -> Samples:
+        """Return these and behind them those, all without features."""
+        levels = np.concatenate([self.levels, others.levels])
+        return Samples(levels, np.concatenate([self.expected, others.expected]))
+
     def part(self, chosen: slice) -> Samples:
         """Return some of them."""
         features = None if self.features is None else self.features[chosen]
@@ -51,6 +57,12 @@ def random_samples(network: Network, n_samples: int, seed: int = 0) -> Samples:
     """Return samples of independent levels, each as likely as any other."""
     rng = np.random.default_rng(seed)
     levels = rng.integers(0, network.input.n_levels, (n_samples, network.n_inputs))
+    return Samples(levels, _answers(network, levels))
+
+
+def directed_samples(network: Network) -> Samples:
+    """Return samples that lead the network to its edges: see :mod:`nomul.verify.directed`."""
+    levels = directed_levels(network)
     return Samples(levels, _answers(network, levels))
 
 

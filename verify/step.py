@@ -43,3 +43,6 @@ class Step:
     status: Status
     detail: str = ""
     first_difference: str | None = None
+
+    def __post_init__(self) -> None:
+        assert self.status != "equal" or self.compared > 0, "something was compared"

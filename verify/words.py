@@ -23,6 +23,8 @@ class Words:
 
     Raises
     ------
+    CheckFailed
+        If a register has another clock than the rising edge of ``clk``.
     UserError
         If it holds a cell that is not known; those of the logic are found when it is built.
     """
@@ -33,6 +35,7 @@ class Words:
         self._following: dict[int, int] = {}
         for kind, parameters, ports in module.cells():
             if kind == "$dff":
+                module.check_clock(ports.get("CLK", ()), parameters["CLK_POLARITY"])
                 self._following.update(zip(ports["Q"], ports["D"], strict=True))
             elif "Y" in ports:
                 self._cells.append((kind, parameters, ports))

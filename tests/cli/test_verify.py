@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from nomul.cli.training import train_into
 from nomul.hw.folding import fold
 from nomul.hw.plan import Plan, plan
 from nomul.hw.program import Program
-from nomul.network import Network
+from nomul.network import CheckFailed, Network, UserError
 from nomul.sim.verilator import is_installed
 from nomul.train.experiment_file import load_experiment
 from nomul.verify import ladder
@@ -98,7 +99,9 @@ def test_equal_steps_are_rows_of_a_table(
     title, _, header, *rows = answer.output.splitlines()
     assert title == f"{network} on MuseLab iCESugar, 1,000 samples of random levels"
     assert header.split() == ["step", "compared", "differences", "seconds"]
-    torch_row, graph, netlist = rows
+    torch_row, graph, netlist, _, title, _, *covered = rows
+    assert title == "What 1,000 samples exercise"
+    assert [line.partition(":")[0] for line in covered] == ["layers.0", "layers.1"]
     assert torch_row.startswith("PyTorch → network ")
     assert " skipped " in torch_row
     for row in (graph, netlist):
@@ -131,7 +134,7 @@ def test_a_trained_network_is_compared_with_pytorch_on_its_own_data(
     assert (answer.exit_code, answer.errors) == (0, "")
     (step,) = answer.result["steps"]
     assert (step["status"], step["compared"], step["differences"]) == ("equal", 360, 0)
-    assert answer.result["samples"] == "360 test samples of digits"
+    assert answer.result["samples"].startswith("360 test samples of digits, and ")
     assert answer.result["effort"] == "full"
 
 
@@ -266,9 +269,71 @@ def test_a_network_that_fits_no_board_skips_what_needs_one(
 def test_the_whole_ladder_is_equal(trained: Path, capsys: Capsys) -> None:
     answer = run(capsys, "verify", trained, "--json")
     assert (answer.exit_code, answer.errors) == (0, "")
-    for step in answer.result["steps"]:
-        assert step["status"] in ("equal", "not proved", "skipped")
-        if step["status"] == "skipped":
-            assert "apt install" in step["detail"]
-        else:
-            assert step["compared"] > 0
+    *steps, bitstream = answer.result["steps"]
+    assert len(steps) == 6
+    assert [step["status"] for step in steps] == ["equal"] * 6
+    if shutil.which("icebox_vlog"):
+        assert bitstream["status"] == "equal"
+    else:
+        assert bitstream["status"] == "skipped"
+        assert "apt install" in bitstream["detail"]
+
+
+def test_a_step_that_cannot_be_taken_again_is_said_so(
+    network: Path,
+    choose: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capsys,
+) -> None:
+    choose("network → Verilog", fault=lambda folder: (folder / VERILOG).write_text("module top("))
+    assert run(capsys, "verify", network).exit_code == 1
+    monkeypatch.setattr("nomul.sim.batch.check_verilator", _missing)
+    different = network.parent / "verify" / "different"
+    answer = run(capsys, "verify", different)
+    assert answer.exit_code == 2
+    assert answer.sentence == "network → Verilog cannot be taken again here: It is not there."
+
+
+def _missing() -> None:
+    raise UserError("It is not there.")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("samples.npz", b"PK"), ("difference.json", b'{"step": "none"}')]
+)
+def test_a_damaged_reproducer_is_refused(
+    name: str, content: bytes, network: Path, choose: Callable[..., None], capsys: Capsys
+) -> None:
+    choose("network → netlist", fault=lambda folder: flip_outputs(folder / NETLIST))
+    assert run(capsys, "verify", network).exit_code == 1
+    different = network.parent / "verify" / "different"
+    (different / name).write_bytes(content)
+    answer = run(capsys, "verify", different)
+    assert (answer.exit_code, answer.output) == (2, "")
+    assert str(different) in answer.sentence
+
+
+def test_a_build_that_fails_its_checks_fails_them_again(
+    network: Path, choose: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    def fail(*_: Any) -> None:
+        raise CheckFailed("The netlist has multipliers.")
+
+    monkeypatch.setattr("nomul.verify.board.build", fail)
+    choose("network → board netlist")
+    assert run(capsys, "verify", network).exit_code == 1
+    answer = run(capsys, "verify", network.parent / "verify" / "different")
+    assert answer.exit_code == 1
+    assert answer.sentence == "network → board netlist differs: The netlist has multipliers.."
+
+
+def test_directed_samples_are_compared_where_all_are(
+    network: Path, choose: Callable[..., None], capsys: Capsys
+) -> None:
+    choose("network → graph")
+    fast, full = (
+        run(capsys, "verify", network, effort, "--json") for effort in ("--fast", "--full")
+    )
+    assert fast.result["steps"][0]["compared"] == 1000
+    assert full.result["steps"][0]["compared"] > 10_000
+    assert full.result["samples"].endswith(" that lead hardware to its edges")

@@ -85,9 +85,10 @@ def test_wrong_answers_are_counted_once_and_the_first_is_told(
     levels = random_levels(network, 7)
     found = run_folded(engine, other, program, levels, seed=seed)
     assert (found.samples, found.mismatches) == (7, 7)
-    right = int(evaluate_levels(network, levels[:1])[0, program.output_order[1]])
+    output = program.output_order[1]
+    right = int(evaluate_levels(network, levels[:1])[0, output])
     assert found.first_mismatch == (
-        f"without stalls, sample 0, answer 1: expected {right + 1}, got {right}"
+        f"sample 0, output {output}, without stalls: expected {right + 1}, found {right}"
     )
 
 

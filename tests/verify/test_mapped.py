@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from nomul.network import UserError
-from nomul.verify.gates import Gates
+from nomul.network import CheckFailed, UserError
+from nomul.verify.gates import FALSE, Gates
 from nomul.verify.mapped import Mapped
 from nomul.verify.module import Module
 from tests.verify.test_gates import bit, values
@@ -16,7 +16,10 @@ Cell = tuple[str, dict[str, str], dict[str, int]]
 def mapped(**cells: Cell) -> Mapped:
     """Return a netlist whose input port ``i`` is the nets 2 to 6."""
     content: dict[str, Any] = {
-        "ports": {"i": {"direction": "input", "bits": [2, 3, 4, 5, 6]}},
+        "ports": {
+            "clk": {"direction": "input", "bits": [99]},
+            "i": {"direction": "input", "bits": [2, 3, 4, 5, 6]},
+        },
         "cells": {
             name: {
                 "type": kind,
@@ -39,7 +42,7 @@ def test_a_lut_and_a_carry() -> None:
     carry: Cell = ("SB_CARRY", {}, {"I0": 7, "I1": 2, "CI": 6, "CO": 8})
     gates = Gates()
     free = [gates.free() for _ in range(5)]
-    inputs = {("i", place): literal for place, literal in enumerate(free)}
+    inputs = {("i", place): literal for place, literal in enumerate(free)} | {("clk", 0): FALSE}
     logic, following = mapped(lut=lut, carry=carry).build(gates, inputs, {})
     assert following == {}
     literal = logic.literal(8)
@@ -53,20 +56,21 @@ def test_a_lut_and_a_carry() -> None:
 @pytest.mark.parametrize(
     ("kind", "parameters", "ports"),
     [
-        ("SB_DFFESR", {}, ("D", "Q", "E", "R")),
-        ("TRELLIS_FF", {"REGSET": "RESET", "CEMUX": "CE"}, ("DI", "Q", "CE", "LSR")),
-        ("TRELLIS_FF", {"REGSET": "SET", "CEMUX": "CE"}, ("DI", "Q", "CE", "LSR")),
+        ("SB_DFFESR", {}, ("D", "Q", "E", "R", "C")),
+        ("TRELLIS_FF", {"REGSET": "RESET", "CEMUX": "CE"}, ("DI", "Q", "CE", "LSR", "CLK")),
+        ("TRELLIS_FF", {"REGSET": "SET", "CEMUX": "CE"}, ("DI", "Q", "CE", "LSR", "CLK")),
     ],
 )
 def test_a_flip_flop_is_enabled_and_reset(
     kind: str, parameters: dict[str, str], ports: tuple[str, ...]
 ) -> None:
-    netlist = mapped(r=(kind, parameters, dict(zip(ports, (2, 9, 3, 4), strict=True))))
+    netlist = mapped(r=(kind, parameters, dict(zip(ports, (2, 9, 3, 4, 99), strict=True))))
     is_set = parameters.get("REGSET") == "SET"
     assert netlist.starts == {9: int(is_set)}
     gates = Gates()
     free = [gates.free() for _ in range(4)]
     inputs = {("i", place): literal for place, literal in enumerate([*free[:3], *free[:2]])}
+    inputs[("clk", 0)] = FALSE
     _, following = netlist.build(gates, inputs, {9: free[3]})
     words = values(gates, free)
     for address in range(16):
@@ -75,6 +79,12 @@ def test_a_flip_flop_is_enabled_and_reset(
         resets = reset and (enable or kind == "TRELLIS_FF")
         expected = int(is_set) if resets else data if enable else held
         assert bit(words, following[9], address) == expected
+
+
+def test_a_flip_flop_with_another_clock_is_refused() -> None:
+    for clock in (2, 9):
+        with pytest.raises(CheckFailed, match="another clock"):
+            mapped(r=("SB_DFF", {}, {"D": 3, "Q": 9, "C": clock}))
 
 
 def test_a_cell_that_is_not_known_is_refused() -> None:

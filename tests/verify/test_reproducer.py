@@ -53,7 +53,7 @@ def test_a_folder_holds_all_that_shows_the_difference_and_no_more(
     taken = rung(5, alone=alone)
     step = climb(taken, SAMPLES, work)
     folder = tmp_path / "different"
-    write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, folder, None)
+    write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, folder)
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == {
         *("difference.json", "network.safetensors", "samples.npz", "deep/read.txt"),
     }
@@ -63,7 +63,6 @@ def test_a_folder_holds_all_that_shows_the_difference_and_no_more(
         "step": "a → b",
         "board": "icebreaker",
         "folded": False,
-        "data": None,
         "first_difference": "sample 5, the class: expected 1, found 2",
         "samples": numbers,
         "expected": SAMPLES.expected[5].tolist(),
@@ -79,9 +78,9 @@ def test_a_folder_holds_all_that_shows_the_difference_and_no_more(
 def test_a_difference_without_a_sample_keeps_all(work: Path, tmp_path: Path) -> None:
     failed = Step("a → b", 0, "samples", 1, 0.0, "different", "", "It came late.")
     taken = dataclasses.replace(rung(5), samples_max=7)
-    write_reproducer(taken, failed, subject_of(SMALL), SAMPLES, work, tmp_path / "d", "digits")
+    write_reproducer(taken, failed, subject_of(SMALL), SAMPLES, work, tmp_path / "d")
     difference, _, samples = read_reproducer(tmp_path / "d")
-    assert (difference.samples, difference.data, len(samples)) == ((0, 7), "digits", 7)
+    assert (difference.samples, len(samples)) == ((0, 7), 7)
 
 
 def test_another_reproducer_makes_way_and_other_folders_do_not(work: Path, tmp_path: Path) -> None:
@@ -89,17 +88,17 @@ def test_another_reproducer_makes_way_and_other_folders_do_not(work: Path, tmp_p
     taken = rung(5)
     step = climb(taken, SAMPLES, work)
     for _ in range(2):
-        write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, folder, None)
+        write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, folder)
         (folder / "left").touch()
     assert is_reproducer(folder)
-    write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, folder, None)
+    write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, folder)
     assert not (folder / "left").exists()
 
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "left").touch()
     assert not is_reproducer(mine)
-    write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, mine, None)
+    write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, mine)
     assert (mine / "left").exists()
 
 
@@ -108,7 +107,7 @@ def test_features_are_kept_where_there_are_any(work: Path, tmp_path: Path) -> No
     samples = dataclasses.replace(SAMPLES, features=features)
     taken = rung(5)
     step = climb(taken, samples, work)
-    write_reproducer(taken, step, subject_of(SMALL), samples, work, tmp_path / "d", None)
+    write_reproducer(taken, step, subject_of(SMALL), samples, work, tmp_path / "d")
     found = read_reproducer(tmp_path / "d")[2].features
     assert found is not None
     np.testing.assert_array_equal(found, features[5:6])
@@ -124,13 +123,13 @@ def test_a_folder_that_is_none_is_refused(work: Path, tmp_path: Path) -> None:
     taken = rung(5)
     step = climb(taken, SAMPLES, work)
     folder = tmp_path / "d"
-    write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, folder, None)
+    write_reproducer(taken, step, subject_of(SMALL), SAMPLES, work, folder)
     content = json.loads((folder / "difference.json").read_text())
     (folder / "difference.json").write_text(json.dumps(content | {"more": 1}))
     with pytest.raises(UserError, match="is no reproducer"):
         read_reproducer(folder)
     (folder / "difference.json").write_text(json.dumps(content))
     (folder / "samples.npz").write_bytes(b"no archive")
-    with pytest.raises(UserError, match="is no reproducer"):
+    with pytest.raises(UserError, match="or a damaged one"):
         read_reproducer(folder)
     assert Network.load(folder / "network.safetensors") == SMALL

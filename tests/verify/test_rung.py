@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from nomul.hw.tools import ToolFailed
 from nomul.network import CheckFailed, UserError
 from nomul.verify.rung import Rung, climb
 from nomul.verify.samples import Samples, random_samples
@@ -52,6 +53,18 @@ def test_what_cannot_be_done_is_skipped(error: Exception, detail: str, tmp_path:
 
     step = climb(Rung("a → b", fail, counted), SAMPLES, tmp_path)
     assert (step.status, step.detail, step.compared, step.differences) == ("skipped", detail, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"), [("syntax error", "different"), ("no end in 600 s", "skipped")]
+)
+def test_a_tool_that_refuses_what_it_is_given_is_a_difference(
+    reason: str, status: str, tmp_path: Path
+) -> None:
+    def fail(_: Path) -> None:
+        raise ToolFailed("yosys", reason, tmp_path / "log")
+
+    assert climb(Rung("a → b", fail, counted), SAMPLES, tmp_path).status == status
 
 
 def test_a_failed_check_is_a_difference(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from nomul.verify.words import Words
 # A register of two bits: the input's, and the input's and the register's first bit.
 VERILOG: dict[str, Any] = {
     "ports": {
+        "clk": {"direction": "input", "bits": [99]},
         "i": {"direction": "input", "bits": [2]},
         "o": {"direction": "output", "bits": [5]},
     },
@@ -21,7 +22,11 @@ VERILOG: dict[str, Any] = {
             "parameters": {"Y_WIDTH": "1"},
             "connections": {"A": [2], "B": [4], "Y": [3]},
         },
-        "r": {"type": "$dff", "parameters": {}, "connections": {"D": [2, 3], "Q": [4, 5]}},
+        "r": {
+            "type": "$dff",
+            "parameters": {"CLK_POLARITY": "1"},
+            "connections": {"CLK": [99], "D": [2, 3], "Q": [4, 5]},
+        },
     },
     "netnames": {
         "r": {"hide_name": 0, "bits": [4, 5], "attributes": {"init": "00"}},
@@ -34,13 +39,14 @@ VERILOG: dict[str, Any] = {
 def mapped(d: int = 7, table: str = "1000", output: int | str = 9) -> Mapped:
     cells = {
         "lut": ("SB_LUT4", {"I0": 2, "I1": 8, "O": 7}),
-        "r0": ("SB_DFF", {"D": 2, "Q": 8}),
-        "r1": ("SB_DFF", {"D": d, "Q": 9}),
+        "r0": ("SB_DFF", {"C": 99, "D": 2, "Q": 8}),
+        "r1": ("SB_DFF", {"C": 99, "D": d, "Q": 9}),
     }
     return Mapped(
         Module(
             {
                 "ports": {
+                    "clk": {"direction": "input", "bits": [99]},
                     "i": {"direction": "input", "bits": [2]},
                     "o": {"direction": "output", "bits": [output]},
                 },
@@ -74,7 +80,7 @@ def test_sums_registers_and_outputs_are_compared() -> None:
         ("register", "r", 0): True,
         ("register", "r", 1): True,
     }
-    assert sorted(sides.free.values()) == [("i", 0), ("r", 0), ("r", 1)]
+    assert sorted(sides.free.values()) == [("clk", 0), ("i", 0), ("r", 0), ("r", 1)]
     assert sides.strangers == frozenset()
 
 

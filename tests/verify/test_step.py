@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import pytest
+
 from nomul.verify.step import Step
 
 
@@ -17,3 +19,8 @@ def test_a_step_is_plain_data() -> None:
         "detail": "",
         "first_difference": None,
     }
+
+
+def test_nothing_is_equal_where_nothing_was_compared() -> None:
+    with pytest.raises(AssertionError):
+        Step("network → Verilog", 0, "samples", 0, 1.5, "equal")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nomul.network import UserError
+from nomul.network import CheckFailed, UserError
 from nomul.verify.gates import TRUE, Gates, inverted
 from nomul.verify.module import Module
 from nomul.verify.words import Words, word_cell
@@ -102,16 +102,20 @@ def cell(kind: str, **connections: list[int]) -> dict[str, object]:
 
 
 def test_a_module_has_logic_and_registers() -> None:
-    cells = {"r": cell("$dff", Q=[5], D=[4]), "n": cell("$not", A=[5], Y=[4])}
-    ports = {"i": {"direction": "input", "bits": [2]}}
+    register = cell("$dff", Q=[5], D=[4], CLK=[9]) | {"parameters": {"CLK_POLARITY": "1"}}
+    cells = {"r": register, "n": cell("$not", A=[5], Y=[4])}
+    ports = {name: {"direction": "input", "bits": [net]} for name, net in (("i", 2), ("clk", 9))}
     signals = {"r": {"hide_name": 0, "bits": [5], "attributes": {"init": "1"}}}
     words = Words(Module({"ports": ports, "cells": cells, "netnames": signals}))
     assert words.starts == {5: 1}
     gates = Gates()
     held = gates.free()
-    logic, following = words.build(gates, {("i", 0): TRUE}, {5: held})
+    logic, following = words.build(gates, {("i", 0): TRUE, ("clk", 0): TRUE}, {5: held})
     assert following == {5: inverted(held)}
     assert logic.literal(2) == TRUE
+    falling = register | {"parameters": {"CLK_POLARITY": "0"}}
+    with pytest.raises(CheckFailed, match="another clock"):
+        Words(Module({"ports": ports, "cells": {"r": falling}, "netnames": signals}))
 
 
 def test_a_module_with_a_latch_is_refused() -> None:
