@@ -15,6 +15,7 @@ from nomul.boards.engine_protocol import (
     unpack_engine_reply,
 )
 from nomul.boards.host import Dialogue, Line
+from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.program import Program
 from nomul.hw.program_image import Half, fits_half
 from nomul.network.errors import CheckFailed, UserError
@@ -36,16 +37,17 @@ class EngineHost:
     ----------
     line
         To the board.
-    n_answer_bytes
-        Of each answer: see :func:`nomul.boards.engine_protocol.answer_bytes`.
+    settings
+        The engine's: they say how long an answer is.
     """
 
-    def __init__(self, line: Line, n_answer_bytes: int = 2) -> None:
+    def __init__(self, line: Line, settings: EngineSettings) -> None:
         self._dialogue = Dialogue(
             line,
-            lambda content: _unpacked(content, n_answer_bytes),
-            "The board does not answer: check that it runs the bitstream of `nomul build --folded` "
-            "and that the port is its own.",
+            lambda content: _unpacked(content, settings),
+            silent="The board does not answer: check that it runs the bitstream of "
+            "`nomul build --folded` and that the port is its own.",
+            foreign=NO_REPLY,
         )
 
     def has_program(self) -> bool:
@@ -130,11 +132,12 @@ class EngineHost:
         return reply
 
 
-def _unpacked(content: bytes, n_answer_bytes: int) -> EngineReply:
+def _unpacked(content: bytes, settings: EngineSettings) -> EngineReply | None:
+    """Return the reply in a frame; None if it is none."""
     try:
-        return unpack_engine_reply(content, n_answer_bytes)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+        return unpack_engine_reply(content, settings)
+    except ValueError:
+        return None
 
 
 def _n_answers(program: Program) -> int:

@@ -201,13 +201,13 @@ def answer_bytes(settings: EngineSettings) -> int:
     return 2 * parts(settings.sum_bits)
 
 
-def unpack_engine_reply(content: bytes, n_answer_bytes: int = 2) -> EngineReply:
+def unpack_engine_reply(content: bytes, settings: EngineSettings) -> EngineReply:
     """Return what the content of a reply says.
 
     Parameters
     ----------
-    n_answer_bytes
-        Of each answer: see :func:`answer_bytes`.
+    settings
+        The engine's: they say how long an answer is.
 
     Raises
     ------
@@ -216,7 +216,7 @@ def unpack_engine_reply(content: bytes, n_answer_bytes: int = 2) -> EngineReply:
     """
     if len(content) < 2 or content[1] not in set(Code):
         raise ValueError(NO_REPLY)
-    code = Code(content[1])
+    code, n_answer_bytes = Code(content[1]), answer_bytes(settings)
     has_answers = code == Code.ANSWERED
     n_answered = len(content) - 2 - N_CYCLES if has_answers else 0
     if n_answered < 0 or n_answered % n_answer_bytes or (len(content) > 2 and not has_answers):

@@ -97,6 +97,8 @@ class Dialogue(Generic[Reply]):
         Returns what the content of a frame says; None if it is no reply.
     silent
         The sentence for a board that does not answer.
+    foreign
+        The sentence for one that says something each time, and never what is a reply.
 
     Attributes
     ----------
@@ -104,11 +106,14 @@ class Dialogue(Generic[Reply]):
         How many requests were sent, those sent again included.
     """
 
-    def __init__(self, line: Line, unpack: Callable[[bytes], Reply | None], silent: str) -> None:
+    def __init__(
+        self, line: Line, unpack: Callable[[bytes], Reply | None], *, silent: str, foreign: str
+    ) -> None:
         self.n_sent = 0
         self._line = line
         self._unpack = unpack
         self._silent = silent
+        self._foreign = foreign
         self._frames = FrameDecoder()
 
     def ask(self, request: bytes) -> Reply:
@@ -125,7 +130,9 @@ class Dialogue(Generic[Reply]):
             If there is none.
         """
         sequences = set()
+        heard: list[set[bool]] = []  # in each try, whether a frame was a reply, to whatever
         for _ in range(_TRIES):
+            heard.append(set())
             self.n_sent += 1
             sequence = self.n_sent % 256
             sequences.add(sequence)
@@ -134,9 +141,11 @@ class Dialogue(Generic[Reply]):
             while time.monotonic() < deadline and (byte := self._line.read(1)):
                 for content in self._frames.feed(byte):
                     reply = self._unpack(content)
+                    heard[-1].add(reply is not None)
                     if reply is not None and content[0] in sequences:
                         return reply
-        raise UserError(self._silent)
+        is_foreign = all(found == {False} for found in heard)
+        raise UserError(self._foreign if is_foreign else self._silent)
 
 
 @dataclass(frozen=True)
@@ -175,12 +184,11 @@ class NetworkHost:
         self._level_width = level_width(network.input.n_levels)
         self._n_answers, self._answer_width = _answers(network)
         self._is_signed = network.output.kind == "accumulators"
-        self._dialogue = Dialogue(
-            line,
-            self._unpacked,
+        sentence = (
             "The board does not answer as this network's does: check that it runs the network's "
-            "bitstream, of `nomul build`, and that the port is its own.",
+            "bitstream, of `nomul build`, and that the port is its own."
         )
+        self._dialogue = Dialogue(line, self._unpacked, silent=sentence, foreign=sentence)
 
     @property
     def n_sent(self) -> int:

@@ -33,6 +33,7 @@ _FLAG = 0x7E
 _ESCAPE = 0x7D
 _FLIP = 0x20
 _N_CHECKSUM = 2
+_BODY_MAX = 1 << 17  # bytes: a host waits 10 s for a reply, in which 115,200 arrive
 
 
 def checksum(data: bytes) -> int:
@@ -58,7 +59,8 @@ def encode_frame(content: bytes) -> bytes:
 class FrameDecoder:
     """Contents of the frames in a stream of bytes that arrives piece by piece.
 
-    Damaged frames are discarded; so is what precedes the first flag.
+    Damaged frames are discarded, and those of more than 131,072 bytes; so is what precedes the
+    first flag.
     """
 
     def __init__(self) -> None:
@@ -79,6 +81,8 @@ class FrameDecoder:
             elif self._body is not None:
                 self._body.append(byte ^ _FLIP if self._escaped else byte)
                 self._escaped = False
+                if len(self._body) > _BODY_MAX:
+                    self._body = None
         return contents
 
     def _content(self) -> bytes | None:

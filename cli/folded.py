@@ -11,7 +11,7 @@ import numpy as np
 
 from nomul.boards.catalog import Board
 from nomul.boards.engine_host import EngineHost
-from nomul.boards.engine_protocol import answer_bytes, program_requests
+from nomul.boards.engine_protocol import program_requests
 from nomul.boards.host import open_line
 from nomul.boards.protocol import BAUD, encode_frame
 from nomul.cli.steps import build_report, say, some_levels
@@ -124,7 +124,7 @@ def load_program(network: Network, board: Board, port: str) -> dict[str, Any]:
     with open_line(port) as line:
         say(f"{n_bytes:,} bytes go to {port}: about {math.ceil(n_bytes * _BYTE_S)} s.")
         start = time.monotonic()
-        EngineHost(line, answer_bytes(board.engine_settings)).load(program)
+        EngineHost(line, board.engine_settings).load(program)
     return {"port": port, "bytes": n_bytes, "seconds": round(time.monotonic() - start, 2)}
 
 
@@ -154,7 +154,7 @@ def run_samples(
     if network.output.kind != "class":
         expected = expected[:, program.output_order]
     with open_line(port) as line:
-        host = EngineHost(line, answer_bytes(board.engine_settings))
+        host = EngineHost(line, board.engine_settings)
         start = time.monotonic()
         replies = [host.answer(sample, program) for sample in levels.tolist()]
         seconds = time.monotonic() - start

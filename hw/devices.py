@@ -16,7 +16,6 @@ __all__ = [
     "Technology",
     "find_device",
     "find_technology",
-    "smallest_device",
 ]
 
 
@@ -123,13 +122,3 @@ def find_device(name: str) -> Device:
     if name not in DEVICES:
         raise UserError(unknown_name("device", name, DEVICES))
     return DEVICES[name]
-
-
-def smallest_device(logic_cells: int, block_rams: int) -> Device | None:
-    """Return the smallest device that has at least so much; None if none has."""
-    large_enough = [
-        device
-        for device in DEVICES.values()
-        if device.logic_cells >= logic_cells and device.block_rams >= block_rams
-    ]
-    return min(large_enough, key=lambda device: device.logic_cells, default=None)

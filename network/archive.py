@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from nomul.network.errors import UserError
-from nomul.network.file import reproducible
 from nomul.network.files import write_complete
 
-__all__ = ["read_archive", "write_archive"]
+__all__ = ["read_archive", "read_tensors", "reproducible", "write_archive"]
 
 
 def write_archive(path: Path, kind: str, tensors: Mapping[str, NDArray[Any]]) -> None:
@@ -45,13 +45,38 @@ def read_archive(path: Path, kind: str) -> dict[str, NDArray[Any]]:
         If it is absent, truncated or of another kind.
     """
     try:
-        with safe_open(path, framework="numpy") as archive:
-            found = (archive.metadata() or {}).get("format")
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        metadata, tensors = read_tensors(path)
+    except ValueError as error:
         raise UserError(
             f"{path} cannot be read as safetensors ({error}): get a fresh copy or train again."
         ) from error
+    found = metadata.get("format")
     if found != kind:
         raise UserError(f"{path} is no file of format {kind!r}: its metadata say {found!r}.")
     return tensors
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Return the metadata and the tensors of a safetensors file of any kind.
+
+    Raises
+    ------
+    ValueError
+        If it is absent, truncated or no such file, or has tensors of types that NumPy has not.
+    """
+    try:
+        with safe_open(path, framework="numpy") as archive:
+            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
+            return archive.metadata() or {}, tensors
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def reproducible(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata in order: the library writes it in any."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]

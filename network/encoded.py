@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from nomul.network.archive import reproducible
 from nomul.network.coding import count_codes, decode_indices, encode_indices, model_size
 from nomul.network.document import Document, parsed
 from nomul.network.errors import InvalidNetwork, UserError
 from nomul.network.file import ENCODED_FORMAT as FORMAT
-from nomul.network.file import digest, read_archive, reproducible
+from nomul.network.file import digest, read_parts
 from nomul.network.files import write_complete
 from nomul.network.memory import index_counts
 from nomul.network.model import Network
@@ -78,7 +79,7 @@ def read_encoded(path: Path) -> Document:
     InvalidNetwork
         If the file is absent, truncated, foreign, newer or altered.
     """
-    return decode_document(path, *read_archive(path))
+    return decode_document(path, *read_parts(path))
 
 
 def decode_document(

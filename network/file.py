@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from nomul.network.archive import read_tensors, reproducible
 from nomul.network.document import Document, parsed
 from nomul.network.errors import InvalidNetwork
 from nomul.network.files import write_complete
@@ -21,9 +21,8 @@ __all__ = [
     "FORMAT",
     "VERSION",
     "digest",
-    "read_archive",
     "read_document",
-    "reproducible",
+    "read_parts",
     "write_document",
 ]
 
@@ -59,7 +58,7 @@ def read_document(path: Path) -> Document:
     InvalidNetwork
         If the file is absent, truncated, foreign, newer or altered.
     """
-    metadata, tensors = read_archive(path)
+    metadata, tensors = read_parts(path)
     if metadata.get("format") == ENCODED_FORMAT:
         from nomul.network.encoded import decode_document
 
@@ -78,8 +77,8 @@ def read_document(path: Path) -> Document:
     return Document(description, tensors)
 
 
-def read_archive(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
-    """Return the metadata and the tensors of a safetensors file.
+def read_parts(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
+    """Return the metadata and the tensors of a network file, encoded or not.
 
     Raises
     ------
@@ -89,23 +88,11 @@ def read_archive(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     if not path.is_file():
         raise InvalidNetwork(f"There is no network file {path}: check the path.")
     try:
-        with safe_open(path, framework="numpy") as archive:
-            tensors = {name: archive.get_tensor(name) for name in archive.keys()}  # noqa: SIM118
-            return archive.metadata() or {}, tensors
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return read_tensors(path)
+    except ValueError as error:
         raise InvalidNetwork(
             f"{path} is truncated or no network file: it cannot be read as safetensors ({error})."
         ) from error
-
-
-def reproducible(content: bytes) -> bytes:
-    """Return a safetensors file with its metadata in order: the library writes it in any."""
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def _check_version(metadata: dict[str, str], path: Path) -> None:

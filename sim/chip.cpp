@@ -11,12 +11,19 @@
 #include "serve.h"
 #include "verilated.h"
 
+// The chip sets its flip-flops to 0 when it has read its bitstream, and its block RAMs to what that
+// says: models of cells have it in `initial`, which comes later and stays. What has no `initial`,
+// such as what a RAM's output is before it was read, nothing sets: it is one thing or the other.
+// Vtop's constructor fills it, so that this comes first.
+static VerilatedContext* random_at_power_on(VerilatedContext& context) {
+    context.randReset(2);
+    context.randSeed(1);
+    return &context;
+}
+
 class Chip {
   public:
     explicit Chip(uint32_t bit_cycles) : bit_cycles(bit_cycles) {
-        // What nothing sets at power-on is one thing or the other.
-        context.randReset(2);
-        context.randSeed(1);
         dut.clk = 0;
         dut.rx = 1;
         dut.eval();
@@ -60,7 +67,7 @@ class Chip {
     bool fallen(bool line) const { return was_high && !line; }
 
     VerilatedContext context;
-    Vtop dut{&context};
+    Vtop dut{random_at_power_on(context)};
     uint32_t bit_cycles, timer = 0, n_heard = 0, heard = 0;
     bool was_high = false;
 };

@@ -2,6 +2,10 @@
 
 Cells are as yosys' models have them, but for the pads and the single-ported RAMs of iCE40: those of
 yosys are more than Verilator takes.
+
+At power-on, flip-flops are 0 and block RAMs hold what the bitstream gives them, as on the chip.
+What the chip leaves undefined is not 0: single-ported RAMs are all ones, and what nothing sets,
+such as a RAM's output before it was read, is random, the same in each run.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pathlib import Path
 from nomul.hw.tools import run_tool
 from nomul.network import CheckFailed, UserError
 
-__all__ = ["asc_verilog", "is_decoder_installed", "unpack"]
+__all__ = ["asc_verilog", "check_decoder", "is_decoder_installed", "unpack"]
 
 _DECODER = "icebox_vlog"
 _MISSING = (
@@ -49,6 +49,18 @@ _SPRAM_PORTS = {
 def is_decoder_installed() -> bool:
     """Return whether bitstreams can be read back."""
     return shutil.which(_DECODER) is not None
+
+
+def check_decoder() -> None:
+    """See that bitstreams can be read back.
+
+    Raises
+    ------
+    UserError
+        With the command that installs what is missing.
+    """
+    if not is_decoder_installed():
+        raise UserError(_MISSING)
 
 
 def unpack(bitstream: Path, folder: Path) -> Path:

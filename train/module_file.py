@@ -56,10 +56,12 @@ def load_module(path: Path, experiment: Experiment, dataset: Dataset) -> nn.Sequ
     module = build_module(experiment, dataset, discretized=True)
     for layer in weighted_layers(module):
         layer.clusters_bias = experiment.codebook.biases == "clustered"
-    state = {name: torch.from_numpy(array) for name, array in read_archive(path, FORMAT).items()}
+    arrays = read_archive(path, FORMAT)
     try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
+        # Of a codebook too, what is no number or of another shape raises something.
+        with np.errstate(invalid="raise"):
+            module.load_state_dict({name: torch.from_numpy(arrays[name]) for name in arrays})
+    except (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise UserError(
             f"{path} is the state of another experiment's module: train this one again."
         ) from error

@@ -7,54 +7,46 @@ engine that does not begin with its program gets that over the line too.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nomul.boards.catalog import Board
 from nomul.boards.engine_host import EngineHost
-from nomul.boards.engine_protocol import answer_bytes
 from nomul.boards.host import Line, NetworkHost
 from nomul.boards.uart import uart_divisor
 from nomul.hw.folding import fold
 from nomul.network import CheckFailed, Network, UserError
 from nomul.sim.chip import VirtualChip, build_chip, netlist_verilog, read_pins
-from nomul.sim.golden import evaluate_levels
-from nomul.sim.icestorm import asc_verilog, is_decoder_installed, unpack
+from nomul.sim.icestorm import asc_verilog, check_decoder, unpack
 from nomul.sim.interpreter import sample_cycles
 from nomul.verify.comparison import answer_place, compared
+from nomul.verify.samples import Samples
 from nomul.verify.step import Step
 
 __all__ = ["bitstream_step", "board_netlist_step", "decoded", "pins_step"]
 
 _NETLIST = "network → board netlist"
 _BITSTREAM = "network → bitstream"
-_ICE40_ONLY = "done for boards with iCE40 alone"
 
 # The longest power-on: that of an engine which looks for a program in the board's flash first.
 _POWER_ON_CYCLES = {False: 1_000, True: 150_000}
 _SILENCE_BITS = 100  # of the line: a byte takes 10
 
-Levels = NDArray[np.int64]
 Ask = Callable[[Sequence[int]], Sequence[int]]
 
 
 def board_netlist_step(
-    network: Network, levels: Levels, build_folder: Path, board: Board, *, folded: bool
+    network: Network, samples: Samples, folder: Path, board: Board, *, folded: bool
 ) -> Step:
     """Compare the mapped netlist of a whole board with the golden model, through its serial pins.
 
     Parameters
     ----------
-    levels
-        Input levels in the network's order, shape (samples, inputs).
-    build_folder
-        What a build of the board left.
+    folder
+        A build of the board is in ``build`` there; the simulator goes into ``pins``.
     folded
         Whether the board has a folded engine, and the network is a program for it.
 
@@ -65,45 +57,34 @@ def board_netlist_step(
     CheckFailed
         If the netlist cannot be simulated.
     """
-    if not _is_ice40(board):
-        return _skipped(_NETLIST, _ICE40_ONLY)
 
-    def verilog(folder: Path) -> str:
-        return netlist_verilog(build_folder / f"{board.name}.netlist.json", folder)
+    def verilog(work: Path) -> str:
+        return netlist_verilog(folder / "build" / f"{board.name}.netlist.json", work)
 
-    return pins_step(_NETLIST, verilog, network, levels, build_folder, board, folded=folded)
+    return pins_step(_NETLIST, verilog, network, samples, folder, board, folded=folded)
 
 
 def bitstream_step(
-    network: Network, levels: Levels, build_folder: Path, board: Board, *, folded: bool
+    network: Network, samples: Samples, folder: Path, board: Board, *, folded: bool
 ) -> Step:
     """Compare what a bitstream makes of the chip with the golden model, through its serial pins.
 
     The bitstream is read back by Project IceStorm, which shares no code with what wrote it. It
     needs the table of wires, ``BOARD.pcf``, for the names of pins alone. Otherwise as
-    :func:`board_netlist_step`.
+    :func:`board_netlist_step`; without Project IceStorm it is a UserError.
     """
-    if not _is_ice40(board):
-        return _skipped(_BITSTREAM, _ICE40_ONLY)
-    if not is_decoder_installed():
-        return _skipped(_BITSTREAM, "needs Project IceStorm: `apt install fpga-icestorm`")
+    check_decoder()
 
-    def verilog(folder: Path) -> str:
-        return decoded(unpack(build_folder / f"{board.name}.bin", folder), build_folder, board)
+    def verilog(work: Path) -> str:
+        return decoded(unpack(folder / "build" / f"{board.name}.bin", work), folder, board)
 
-    return pins_step(_BITSTREAM, verilog, network, levels, build_folder, board, folded=folded)
+    return pins_step(_BITSTREAM, verilog, network, samples, folder, board, folded=folded)
 
 
-def _is_ice40(board: Board) -> bool:
-    return board.device.target.name == "ice40"
-
-
-def _skipped(name: str, detail: str) -> Step:
-    return Step(name, 0, "samples", 0, 0.0, "skipped", detail)
-
-
-def decoded(asc: Path, build_folder: Path, board: Board) -> str:
+def decoded(asc: Path, folder: Path, board: Board) -> str:
     """Return the Verilog of what the bits in ``asc`` make of the board's chip.
+
+    ``folder`` is that of :func:`board_netlist_step`.
 
     Raises
     ------
@@ -112,7 +93,7 @@ def decoded(asc: Path, build_folder: Path, board: Board) -> str:
     CheckFailed
         If it cannot make sense of the bits.
     """
-    constraints = build_folder / f"{board.name}.pcf"
+    constraints = folder / "build" / f"{board.name}.pcf"
     return asc_verilog(asc, constraints.resolve(), board.platform().package.lower())
 
 
@@ -120,8 +101,8 @@ def pins_step(
     name: str,
     verilog: Callable[[Path], str],
     network: Network,
-    levels: Levels,
-    build_folder: Path,
+    samples: Samples,
+    folder: Path,
     board: Board,
     *,
     folded: bool,
@@ -132,42 +113,40 @@ def pins_step(
     ----------
     verilog
         Takes a folder to work in, and returns it, the module ``top``.
-    network, levels, build_folder, board, folded
+    network, samples, folder, board, folded
         As for :func:`board_netlist_step`.
     """
     started = time.perf_counter()
-    # It is kept if something fails: its log has the tools' messages.
-    folder = Path(tempfile.mkdtemp(prefix="nomul-pins-"))
-    pins = read_pins(build_folder / f"{board.name}.pcf")
-    program = build_chip(verilog(folder), pins, folder)
+    work = folder / "pins"
+    work.mkdir(exist_ok=True)
+    pins = read_pins(folder / "build" / f"{board.name}.pcf")
+    program = build_chip(verilog(work), pins, work)
     bit_cycles = uart_divisor(board.clock_mhz * 1e6)
     cycles = sample_cycles(fold(network, board.engine_settings)) if folded else 0
-    expected = evaluate_levels(network, levels).reshape(len(levels), -1)
     with VirtualChip(
         program,
         bit_cycles=bit_cycles,
         silence_cycles=_SILENCE_BITS * bit_cycles + cycles,
         power_on_cycles=_POWER_ON_CYCLES[folded],
     ) as line:
-        answers, silent = _answers(line, network, levels, board, folded=folded)
-    shutil.rmtree(folder)
+        answers, silent = _answers(line, network, samples, board, folded=folded)
     if silent is not None:
         where = f"sample {len(answers)}: an answer was expected, and none came"
         seconds = time.perf_counter() - started
         return Step(name, len(answers) + 1, "samples", 1, seconds, "different", silent, where)
     found = np.array(answers, np.int64)
     detail = f"{bit_cycles} clock cycles per bit of the line"
-    return compared(name, expected, found, answer_place(network), started, detail)
+    return compared(name, samples.expected, found, answer_place(network), started, detail)
 
 
 def _answers(
-    line: Line, network: Network, levels: Levels, board: Board, *, folded: bool
+    line: Line, network: Network, samples: Samples, board: Board, *, folded: bool
 ) -> tuple[list[Sequence[int]], str | None]:
     """Return the answers up to the first that did not come, and why it did not."""
     answers: list[Sequence[int]] = []
     try:
         ask = _engine(line, network, board) if folded else _unrolled(line, network)
-        for sample in levels.tolist():
+        for sample in samples.levels.tolist():
             answers.append(ask(sample))  # noqa: PERF401, those before an error count
     except (UserError, CheckFailed) as error:
         return answers, str(error)
@@ -185,7 +164,7 @@ def _engine(line: Line, network: Network, board: Board) -> Ask:
     Answers are in the network's order.
     """
     program = fold(network, board.engine_settings)
-    host = EngineHost(line, answer_bytes(board.engine_settings))
+    host = EngineHost(line, board.engine_settings)
     if not host.has_program():
         host.load(program)
 

@@ -162,6 +162,7 @@ def _unrolled(subject: Subject, effort: Effort) -> Iterator[Rung]:
         lambda folder, samples: verilog_step(plan, samples, folder),
         (VERILOG, "simulation/simulation.log"),
         most,
+        takes_directed=True,
     )
     yield Rung(
         "network → netlist",

@@ -99,4 +99,4 @@ def test_cycles_count_from_the_whole_sample_to_its_first_answer() -> None:
 
     replies = exchange(link, [*program_requests(program), sample], background=(watch,))
     assert replies[-1] is not None
-    assert unpack_engine_reply(replies[-1]).cycles == spans[0] > 0
+    assert unpack_engine_reply(replies[-1], TINY).cycles == spans[0] > 0

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from nomul.boards import host as host_module
 from nomul.boards.engine_host import EngineHost
 from nomul.boards.engine_protocol import (
     CODE_SENTENCES,
@@ -42,7 +43,7 @@ def board() -> EngineStandIn:
 
 def check(line: StandInLine) -> None:
     """See that a program is loaded, and samples are answered as by the golden model."""
-    host = EngineHost(line)
+    host = EngineHost(line, SMALL)
     host.load(PROGRAM)
     assert line.board.loaded == WORDS
     levels = random_levels(NETWORK, 3)
@@ -53,15 +54,15 @@ def check(line: StandInLine) -> None:
 
 def test_a_program_is_loaded_and_samples_are_answered() -> None:
     line = StandInLine(board())
-    assert not EngineHost(line).has_program()
+    assert not EngineHost(line, SMALL).has_program()
     check(line)
-    assert EngineHost(line).has_program()
+    assert EngineHost(line, SMALL).has_program()
     assert len(line.requests) == 3 + N_REQUESTS + 3, "each once"
 
 
 def test_programs_are_loaded_where_none_runs_if_they_leave_room() -> None:
     line = StandInLine(board())
-    host = EngineHost(line)
+    host = EngineHost(line, SMALL)
     headers = []
     for _ in range(3):
         host.load(PROGRAM)
@@ -71,7 +72,7 @@ def test_programs_are_loaded_where_none_runs_if_they_leave_room() -> None:
     tight = dataclasses.replace(SMALL, bias_depth=len(PROGRAM.biases))
     line = StandInLine(EngineStandIn(PROGRAM, signature(tight)))
     for _ in range(2):
-        EngineHost(line).load(dataclasses.replace(PROGRAM, settings=tight))
+        EngineHost(line, SMALL).load(dataclasses.replace(PROGRAM, settings=tight))
         assert line.board.header == 0
         assert line.board.is_whole
     kinds = [request[1] for request in line.requests]
@@ -108,7 +109,7 @@ def test_a_reply_to_the_request_sent_first_is_taken_late() -> None:
 
     line = StandInLine(board(), back=late)
     line.board.runs = True
-    assert EngineHost(line).has_program()
+    assert EngineHost(line, SMALL).has_program()
     first, second = line.requests
     assert first[1:] == second[1:]
     assert first[0] != second[0]
@@ -117,12 +118,62 @@ def test_a_reply_to_the_request_sent_first_is_taken_late() -> None:
 def test_a_reply_to_something_else_is_passed_over() -> None:
     other = encode_frame(bytes([77, Code.OUT_OF_ORDER]))
     line = StandInLine(board(), back=lambda _, frame: other + frame)
-    assert not EngineHost(line).has_program()
+    assert not EngineHost(line, SMALL).has_program()
+
+
+STRAYS = {"a note": b"boot 1.0", "an unknown code": b"\x01\x63", "an odd answer": b"\1\1\2\3\4"}
+
+
+@pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS)
+def test_what_is_no_reply_is_passed_over(stray: bytes) -> None:
+    check(StandInLine(board(), back=lambda _, frame: encode_frame(stray) + frame))
+    check(StandInLine(board(), back=lambda n, frame: encode_frame(stray) if n == 2 else frame))
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ((True, True, True, True), NO_REPLY),
+        ((True, True, True, False), SILENT),
+        ((False, False, False, False), SILENT),
+    ],
+    ids=["each time", "three times", "never"],
+)
+def test_a_board_that_never_replies_but_says_something_each_time_is_no_engine(
+    said: tuple[bool, ...], sentence: str
+) -> None:
+    frame = encode_frame(STRAYS["a note"])
+    line = StandInLine(board(), back=lambda number, _: frame if said[number] else b"")
+    with pytest.raises(UserError) as caught:
+        EngineHost(line, SMALL).has_program()
+    assert str(caught.value) == sentence
+    assert len(line.requests) == 4
+
+
+def test_an_engine_that_replies_to_something_else_is_an_engine() -> None:
+    frames = encode_frame(STRAYS["a note"]) + encode_frame(bytes([77, Code.DONE]))
+    with pytest.raises(UserError) as caught:
+        EngineHost(StandInLine(board(), back=lambda *_: frames), SMALL).has_program()
+    assert str(caught.value) == SILENT
+
+
+def test_answers_are_as_long_as_the_engine_makes_them() -> None:
+    wide = dataclasses.replace(SMALL, sum_bits=20)
+    program = fold(NETWORK, wide)
+    content = b"\1\1" + (-70_000).to_bytes(4, "little", signed=True) + b"\5\0\0\0"
+
+    class Wide(EngineStandIn):
+        def reply(self, request: bytes) -> bytes | None:
+            return content
+
+    line = StandInLine(Wide(program, signature(wide)))
+    n_answers = dataclasses.replace(program, output_order=program.output_order[:1])
+    assert EngineHost(line, wide).answer([0] * NETWORK.n_inputs, n_answers).answers == (-70_000,)
 
 
 def test_sequence_numbers_go_round() -> None:
     line = StandInLine(board())
-    host = EngineHost(line)
+    host = EngineHost(line, SMALL)
     for _ in range(600):
         host.has_program()
     assert len({request[0] for request in line.requests}) == 256
@@ -137,7 +188,7 @@ def test_a_board_that_says_nothing_is_asked_a_few_times() -> None:
 
     line = StandInLine(board(), there)
     with pytest.raises(UserError) as caught:
-        EngineHost(line).load(PROGRAM)
+        EngineHost(line, SMALL).load(PROGRAM)
     assert str(caught.value) == SILENT
     assert len(sent) == 4
 
@@ -153,7 +204,7 @@ def test_a_line_that_changes_everything_fails_the_check() -> None:
 
     line = StandInLine(board(), there)
     with pytest.raises(CheckFailed) as caught:
-        EngineHost(line).load(PROGRAM)
+        EngineHost(line, SMALL).load(PROGRAM)
     assert str(caught.value) == CODE_SENTENCES[Code.WRONG_CHECKSUM]
     assert [request[1] for request in line.requests].count(3) == 4
     assert not line.board.runs
@@ -168,14 +219,14 @@ def test_a_program_for_another_engine_is_refused_once() -> None:
     other = dataclasses.replace(SMALL, bias_depth=64)
     line = StandInLine(EngineStandIn(PROGRAM, signature(other)))
     with pytest.raises(UserError) as caught:
-        EngineHost(line).load(PROGRAM)
+        EngineHost(line, SMALL).load(PROGRAM)
     assert str(caught.value) == CODE_SENTENCES[Code.FOREIGN]
     assert len(line.requests) == 2
 
 
 def test_a_sample_needs_a_program() -> None:
     with pytest.raises(UserError) as caught:
-        EngineHost(StandInLine(board())).answer([0] * NETWORK.n_inputs, PROGRAM)
+        EngineHost(StandInLine(board()), SMALL).answer([0] * NETWORK.n_inputs, PROGRAM)
     assert str(caught.value) == CODE_SENTENCES[Code.NO_PROGRAM]
 
 
@@ -190,7 +241,7 @@ def test_a_sample_needs_a_program() -> None:
 )
 def test_a_board_that_runs_another_program_is_noticed(network: Network) -> None:
     line = StandInLine(board())
-    host = EngineHost(line)
+    host = EngineHost(line, SMALL)
     host.load(PROGRAM)
     program = fold(network, SMALL)
     with pytest.raises(UserError) as caught:
@@ -205,7 +256,7 @@ def test_levels_go_in_the_order_of_the_program() -> None:
     program = fold(network, SMALL)
     assert sorted(program.input_order.tolist()) != program.input_order.tolist()
     line = StandInLine(EngineStandIn(program, signature(SMALL)))
-    host = EngineHost(line)
+    host = EngineHost(line, SMALL)
     host.load(program)
     (levels,) = random_levels(network, 1)
     expected = evaluate_levels(network, levels[None]).ravel()[program.output_order]
@@ -228,16 +279,17 @@ def test_a_url_that_is_none_is_named() -> None:
     )
 
 
-def test_an_echo_is_no_board() -> None:
+def test_an_echo_is_no_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_module, "_SILENCE_S", 0.05)
     with open_line("loop://") as line, pytest.raises(UserError) as caught:
-        EngineHost(line).load(PROGRAM)
+        EngineHost(line, SMALL).load(PROGRAM)
     assert str(caught.value) == NO_REPLY
 
 
 def test_a_board_is_reached_over_a_socket() -> None:
     stand_in = board()
     with served(StandInLine(stand_in)) as port, open_line(port) as line:
-        host = EngineHost(line)
+        host = EngineHost(line, SMALL)
         host.load(PROGRAM)
         assert host.has_program()
     assert stand_in.loaded == WORDS
@@ -246,7 +298,7 @@ def test_a_board_is_reached_over_a_socket() -> None:
 def test_a_port_that_is_lost_is_named() -> None:
     with served(StandInLine(board()), n_bytes=30) as port:
         with pytest.raises(UserError) as caught, open_line(port) as line:
-            EngineHost(line).load(PROGRAM)
+            EngineHost(line, SMALL).load(PROGRAM)
         assert str(caught.value).startswith(f"The port {port} was lost: ")
 
 

@@ -12,7 +12,6 @@ from nomul.boards.engine_link import EngineLink, emit_link
 from nomul.boards.engine_protocol import (
     Code,
     EngineReply,
-    answer_bytes,
     level_requests,
     program_requests,
     status_request,
@@ -51,7 +50,9 @@ def test_a_network_is_loaded_and_answers_over_the_line() -> None:
 
     monitor = monitor_line(serial_link.tx, DIVISOR * PERIOD, received)
     simulate(serial_link, driver, background=(monitor,))
-    replies = [unpack_engine_reply(content) for content in FrameDecoder().feed(bytes(received))]
+    replies = [
+        unpack_engine_reply(content, TINY) for content in FrameDecoder().feed(bytes(received))
+    ]
     assert {reply.code for reply in replies[:-3]} == {Code.DONE}
     answers = [reply.answers[0] for reply in replies[-3:]]
     assert answers == evaluate_levels(CLASSES, samples).tolist()
@@ -65,7 +66,7 @@ def test_a_program_in_the_bitstream_runs_unloaded() -> None:
     assert status == bytes([1, Code.DONE])
     assert answer is not None
     expected = evaluate_levels(SUMS, levels[None])[0, program.output_order]
-    assert list(unpack_engine_reply(answer).answers) == expected.tolist()
+    assert list(unpack_engine_reply(answer, TINY).answers) == expected.tolist()
 
 
 def test_wide_sums_are_answered_in_four_bytes_and_a_changed_bit_with_a_fault(
@@ -80,7 +81,7 @@ def test_wide_sums_are_answered_in_four_bytes_and_a_changed_bit_with_a_fault(
     def answered() -> EngineReply:
         (answer,) = exchange(EngineLink(Engine(wide, program)), [sample])
         assert answer is not None
-        return unpack_engine_reply(answer, answer_bytes(wide))
+        return unpack_engine_reply(answer, wide)
 
     expected = evaluate_levels(SUMS, levels[None])[0, program.output_order]
     sound = answered()

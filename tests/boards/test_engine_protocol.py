@@ -28,6 +28,7 @@ from tests.hw.folded import NETWORKS, SMALL
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "wire-protocol.md").read_text()
 NARROW, WIDE = EngineSettings(level_bits=4), EngineSettings(level_bits=5)
+WIDE_SUMS = EngineSettings(sum_bits=20)
 
 
 def test_a_request_of_status_is_two_bytes() -> None:
@@ -122,7 +123,9 @@ def test_the_examples_are_what_the_page_says() -> None:
     reply = b"\x09\x01\x02\x00" + (14_647).to_bytes(4, "little")
     contents = [status_request(126), bytes([126, Code.NO_PROGRAM]), begin, sample, reply]
     assert [bytes.fromhex(block) for block in found] == [encode_frame(c) for c in contents]
-    assert unpack_engine_reply(reply) == EngineReply(9, Code.ANSWERED, (2,), 14_647)
+    assert unpack_engine_reply(reply, EngineSettings()) == EngineReply(
+        9, Code.ANSWERED, (2,), 14_647
+    )
 
 
 def test_kinds_and_codes_are_those_of_the_page() -> None:
@@ -137,14 +140,16 @@ def test_kinds_and_codes_are_those_of_the_page() -> None:
 
 
 def test_replies_are_read_as_documented() -> None:
-    assert unpack_engine_reply(b"\x05\x04") == EngineReply(5, Code.OUT_OF_ORDER)
+    assert unpack_engine_reply(b"\x05\x04", EngineSettings()) == EngineReply(5, Code.OUT_OF_ORDER)
     content = b"\x7e\x01\xfe\xff\x00\x80\x34\x12" + b"\x01\x02\x03\x00"
-    assert unpack_engine_reply(content) == EngineReply(
+    assert unpack_engine_reply(content, EngineSettings()) == EngineReply(
         0x7E, Code.ANSWERED, (-2, -32768, 0x1234), 0x30201
     )
-    assert unpack_engine_reply(b"\x00\x01\x00\x00\x00\x00") == EngineReply(0, Code.ANSWERED)
+    assert unpack_engine_reply(b"\x00\x01\x00\x00\x00\x00", EngineSettings()) == EngineReply(
+        0, Code.ANSWERED
+    )
     content = b"\x00\x01\xfe\xff\xff\xff\x00\x00\x08\x00" + b"\x05\x00\x00\x80"
-    assert unpack_engine_reply(content, 4) == EngineReply(
+    assert unpack_engine_reply(content, WIDE_SUMS) == EngineReply(
         0, Code.ANSWERED, (-2, 0x80000), 5, has_fault=True
     )
 
@@ -163,7 +168,7 @@ def test_replies_are_read_as_documented() -> None:
 )
 def test_what_is_no_reply_is_told(content: bytes) -> None:
     with pytest.raises(ValueError, match=NO_REPLY):
-        unpack_engine_reply(content)
+        unpack_engine_reply(content, EngineSettings())
 
 
 def test_every_refusal_has_a_sentence() -> None:

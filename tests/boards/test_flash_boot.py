@@ -150,7 +150,7 @@ def power_up(board: VirtualBoard, which: int) -> Code:
         line += board.read(1)
     (reply,) = FrameDecoder().feed(line)
     assert reply[0] == 0x63
-    return unpack_engine_reply(reply).code
+    return unpack_engine_reply(reply, TINY).code
 
 
 def check(board: VirtualBoard, network: Network, settings: EngineSettings) -> None:
@@ -160,7 +160,7 @@ def check(board: VirtualBoard, network: Network, settings: EngineSettings) -> No
     expected = evaluate_levels(network, levels).reshape(len(levels), -1)
     if network.output.kind != "class":
         expected = expected[:, program.output_order]
-    host = EngineHost(board)
+    host = EngineHost(board, settings)
     answers = [list(host.answer(sample, program).answers) for sample in levels.tolist()]
     assert answers == expected.tolist()
 
@@ -201,7 +201,7 @@ def test_a_board_runs_what_its_flash_holds(tiny: Path, name: str) -> None:
 def test_what_is_damaged_does_not_run_and_a_host_may_load(tiny: Path, name: str) -> None:
     with VirtualBoard(tiny) as board:
         assert power_up(board, list(DAMAGED).index(name)) == Code.NO_PROGRAM
-        EngineHost(board).load(fold(SUMS, TINY))
+        EngineHost(board, TINY).load(fold(SUMS, TINY))
         check(board, SUMS, TINY)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,19 @@ def test_garbage_before_a_flag_is_discarded() -> None:
 def test_an_escape_before_the_closing_flag_aborts() -> None:
     frame = encode_frame(b"one")
     assert FrameDecoder().feed(frame[:-1] + b"\x7d\x7e" + frame) == [b"one"]
+
+
+def test_a_frame_without_end_takes_no_memory_without_end() -> None:
+    content, next_one = bytes(131_070), encode_frame(b"next")
+    assert FrameDecoder().feed(encode_frame(content) + next_one) == [content, b"next"]
+    assert FrameDecoder().feed(encode_frame(content + b"\0") + next_one) == [b"next"]
+    decoder = FrameDecoder()
+    tracemalloc.start()
+    assert decoder.feed(b"\x7e" + b"x" * 1_000_000) == []
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 131_072
+    assert decoder.feed(next_one) == [b"next"]
 
 
 def test_every_damage_of_one_bit_and_every_lost_byte_is_noticed() -> None:

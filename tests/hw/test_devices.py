@@ -10,7 +10,6 @@ from nomul.hw.devices import (
     TECHNOLOGIES,
     find_device,
     find_technology,
-    smallest_device,
 )
 from nomul.hw.targets import TARGETS
 from nomul.network import UserError
@@ -59,25 +58,6 @@ def test_an_unknown_device_is_refused(name: str, hint: str) -> None:
     sentence = f"Unknown device {name!r}: {hint} hx8k, up5k."
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
         find_device(name)
-
-
-@pytest.mark.parametrize(
-    ("logic_cells", "block_rams", "name"),
-    [
-        (0, 0, "up5k"),
-        (5280, 30, "up5k"),
-        (5281, 0, "hx8k"),
-        (0, 31, "hx8k"),
-        (7680, 32, "hx8k"),
-        (7681, 0, None),
-        (0, 33, None),
-    ],
-)
-def test_the_smallest_device_that_is_large_enough_is_found(
-    logic_cells: int, block_rams: int, name: str | None
-) -> None:
-    device = smallest_device(logic_cells, block_rams)
-    assert (device.name if device else None) == name
 
 
 def test_every_device_and_family_is_a_technology() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nomul.hw.devices import DEVICES, find_device, smallest_device
+from nomul.hw.devices import DEVICES, find_device
 from nomul.hw.tools import ToolFailed, find_tool, run_tool
 from nomul.network import UserError
 
@@ -129,14 +129,11 @@ def test_yosys_runs_on_relative_names(tmp_path: Path) -> None:
     assert caught.value.reason == text
 
 
-def test_devices_are_found_by_name_and_size() -> None:
+def test_devices_are_found_by_name() -> None:
     assert {name: find_device(name).logic_cells for name in DEVICES} == {
         "up5k": 5280,
         "hx8k": 7680,
     }
-    assert smallest_device(0, 0) == smallest_device(5280, 30) == find_device("up5k")
-    assert smallest_device(5281, 0) == smallest_device(0, 31) == find_device("hx8k")
-    assert smallest_device(7681, 0) is None
 
 
 def test_an_unknown_device_is_refused() -> None:

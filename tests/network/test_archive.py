@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from nomul.network import UserError
-from nomul.network.archive import read_archive, write_archive
+from nomul.network.archive import read_archive, read_tensors, write_archive
 
 TENSORS: dict[str, NDArray[Any]] = {
     "number": np.array(7, np.int64),
@@ -48,3 +48,14 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
         read_archive(path, "some-kind")
     with pytest.raises(UserError, match="cannot be read as safetensors"):
         read_archive(tmp_path / "absent", "some-kind")
+
+
+def test_metadata_come_with_the_tensors(tmp_path: Path) -> None:
+    path = tmp_path / "tensors.safetensors"
+    write_archive(path, "some-kind", TENSORS)
+    metadata, tensors = read_tensors(path)
+    assert metadata == {"format": "some-kind"}
+    assert tensors.keys() == TENSORS.keys()
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="incomplete"):
+        read_tensors(path)

@@ -64,7 +64,7 @@ def check(host: EngineHost, network: Network, program: Program, n_samples: int =
 @pytest.mark.parametrize("byte_cycles", [1, 17])
 def test_one_board_runs_program_after_program(simulator: Path, byte_cycles: int) -> None:
     with VirtualBoard(simulator, byte_cycles=byte_cycles) as board:
-        host = EngineHost(board)
+        host = EngineHost(board, SMALL)
         assert not host.has_program()
         for network in NETWORKS.values():
             program = fold(network, SMALL)
@@ -79,7 +79,7 @@ def test_the_engine_of_a_board_runs_at_full_size(tmp_path: Path) -> None:
     program = fold(PICTURES, settings)
     full = build_board(emit_link(EngineLink(Engine(settings))), tmp_path)
     with VirtualBoard(full) as board:
-        host = EngineHost(board)
+        host = EngineHost(board, settings)
         host.load(program)
         check(host, PICTURES, program, 20)
 
@@ -111,7 +111,7 @@ class NoisyLine:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_noisy_line_costs_time_and_no_answer(board: VirtualBoard, seed: int) -> None:
     line = NoisyLine(board, seed)
-    host = EngineHost(line)
+    host = EngineHost(line, SMALL)
     program = fold(LINE, SMALL)
     for _ in range(3):
         try:
@@ -164,7 +164,7 @@ def is_as_before(board: EngineStandIn, request: bytes) -> bool:
 
 
 def test_a_damaged_frame_is_not_answered_and_changes_nothing(board: VirtualBoard) -> None:
-    host = EngineHost(board)
+    host = EngineHost(board, SMALL)
     program = fold(LINE, SMALL)
     host.load(program)
     (sample,) = level_requests([0] * LINE.n_inputs, SMALL)
@@ -179,7 +179,7 @@ def test_a_damaged_frame_is_not_answered_and_changes_nothing(board: VirtualBoard
 def test_a_load_that_breaks_off_or_is_foreign_leaves_the_running_program(
     board: VirtualBoard,
 ) -> None:
-    host = EngineHost(board)
+    host = EngineHost(board, SMALL)
     program = fold(LINE, SMALL)
     host.load(program)
     begin, *words, commit = program_requests(program, 1, beside=True)
@@ -198,7 +198,7 @@ def test_a_load_that_breaks_off_or_is_foreign_leaves_the_running_program(
 
 
 def test_a_second_program_is_loaded_while_the_first_one_runs(board: VirtualBoard) -> None:
-    host = EngineHost(board)
+    host = EngineHost(board, SMALL)
     first, second = fold(LINE, SMALL), fold(PICTURES, SMALL)
     assert fits_half(first)
     assert fits_half(second)
@@ -222,7 +222,7 @@ def test_a_second_program_is_loaded_while_the_first_one_runs(board: VirtualBoard
 
 
 def test_requests_that_come_too_soon_are_dropped_without_harm(board: VirtualBoard) -> None:
-    host = EngineHost(board)
+    host = EngineHost(board, SMALL)
     program = fold(LINE, SMALL)
     host.load(program)
     (sample,) = level_requests([1] * LINE.n_inputs, SMALL, 5)
@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_about_to_be_written_over_does_not_run(board: VirtualBoard) -> None:
-    host = EngineHost(board)
+    host = EngineHost(board, SMALL)
     program = fold(LINE, SMALL)
     host.load(program)
     begin, *_ = program_requests(program)

@@ -28,6 +28,41 @@ module top(input clk, input rx, output tx);
   always @(posedge clk) late <= {late[1:0], rx};
 endmodule
 """
+# Says the bytes of `state` again and again, the least bits first, 8 cycles per bit of the line,
+# from power-on on: a register that nothing sets, the outputs of RAMs that were never read, then a
+# word that was never written, flip-flops that never load, and a word of a block RAM.
+POWER_ON = """
+module top(input clk, input rx, output tx);
+  reg [63:0] unset;
+  wire [15:0] idle, unread, unwritten, flip_flops, words;
+  SB_SPRAM256KA never(
+    .ADDRESS(14'd9), .DATAIN(16'd0), .MASKWREN(4'd15), .WREN(1'b0), .CHIPSELECT(1'b0),
+    .CLOCK(clk), .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1), .DATAOUT(idle));
+  SB_SPRAM256KA always_(
+    .ADDRESS(14'd9), .DATAIN(16'd0), .MASKWREN(4'd15), .WREN(1'b0), .CHIPSELECT(1'b1),
+    .CLOCK(clk), .STANDBY(1'b0), .SLEEP(1'b0), .POWEROFF(1'b1), .DATAOUT(unwritten));
+  SB_RAM40_4K unread_block(
+    .RDATA(unread), .RADDR(11'd0), .RCLK(clk), .RCLKE(1'b1), .RE(1'b0),
+    .WADDR(11'd0), .WCLK(clk), .WCLKE(1'b1), .WE(1'b0), .WDATA(16'd0), .MASK(16'd0));
+  SB_RAM40_4K #(.INIT_0(256'h5aa5)) block(
+    .RDATA(words), .RADDR(11'd0), .RCLK(clk), .RCLKE(1'b1), .RE(1'b1),
+    .WADDR(11'd0), .WCLK(clk), .WCLKE(1'b1), .WE(1'b0), .WDATA(16'd0), .MASK(16'd0));
+  SB_DFFE held[15:0](.Q(flip_flops), .C(clk), .E(1'b0), .D(1'b1));
+
+  wire [143:0] state = {words, flip_flops, unwritten, unread, idle, unset};
+  reg [2:0] cycle = 0;
+  reg [3:0] bit_of_byte = 9;
+  reg [7:0] place = 0;
+  assign tx = bit_of_byte == 9 || (bit_of_byte != 0 && state[place]);
+  always @(posedge clk) begin
+    cycle <= cycle + 1;
+    if (cycle == 7) begin
+      bit_of_byte <= bit_of_byte == 9 ? 0 : bit_of_byte + 1;
+      if (bit_of_byte % 9 != 0) place <= place == 143 ? 0 : place + 1;
+    end
+  end
+endmodule
+"""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +83,23 @@ def test_a_line_that_stays_low_says_nothing(tmp_path: Path) -> None:
     with VirtualChip(program, bit_cycles=8, silence_cycles=500) as line:
         line.write(b"\x00\xff")
         assert line.read(1) == b""
+
+
+def test_at_power_on_what_the_chip_defines_is_as_it_says_and_the_rest_is_not_0(
+    tmp_path: Path,
+) -> None:
+    program = build_chip(POWER_ON, PINS, tmp_path)
+    runs = []
+    for _ in range(2):
+        with VirtualChip(program, bit_cycles=8, silence_cycles=500) as line:
+            runs.append(line.read(18))
+    (found, again) = runs
+    assert found == again
+    undefined = [found[:8], found[8:10], found[10:12]]
+    for part in undefined:
+        assert any(part), part
+        assert part.count(0xFF) < len(part), part
+    assert (found[12:14], found[14:16], found[16:]) == (b"\xff\xff", b"\0\0", b"\xa5\x5a")
 
 
 def test_verilog_that_is_none_is_refused_with_its_log(tmp_path: Path) -> None:

@@ -5,8 +5,6 @@ from pathlib import Path
 import pytest
 
 from nomul.boards.catalog import Board, find_board
-from nomul.boards.engine_protocol import program_requests
-from nomul.boards.protocol import FrameDecoder
 from nomul.hw.folding import fold
 from nomul.hw.plan import plan
 from nomul.hw.program import Program
@@ -19,20 +17,33 @@ BOARD = find_board("icebreaker")
 NETWORK = random_network((3, 4, 3), (4, 3))
 
 
-def test_a_program_lies_beside_its_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build_engine(board: Board, out: Path, begins_with: Program) -> None:
-        assert begins_with is program
-        out.mkdir()
-        (out / f"{board.name}.bin").write_bytes(b"bits")
+def test_an_engine_begins_with_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+
+    def build_engine(*given: Board | Path | Program) -> None:
+        built.append(given)
 
     monkeypatch.setattr(module, "build_engine", build_engine)  # which takes minutes
     program = fold(NETWORK, BOARD.engine_settings)
     build_into(tmp_path / "build", BOARD, program)
-    assert {path.name for path in (tmp_path / "build").iterdir()} == {
-        *("icebreaker.bin", "icebreaker.program"),
-    }
-    frames = FrameDecoder().feed((tmp_path / "build" / "icebreaker.program").read_bytes())
-    assert frames == list(program_requests(program))
+    assert built == [(BOARD, tmp_path / "build", program)]
+
+
+@pytest.mark.parametrize("name", ["ulx3s-25f", "ulx3s-85f"])
+def test_boards_of_other_families_are_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    board = find_board(name)
+
+    def never(*_: object) -> None:
+        pytest.fail("a build began")
+
+    monkeypatch.setattr(module, "build", never)
+    monkeypatch.setattr(module, "build_engine", never)
+    for made in (plan(NETWORK, board.device), fold(NETWORK, board.engine_settings)):
+        with pytest.raises(UserError, match=r"^This is done for boards with iCE40 alone\.$"):
+            build_into(tmp_path / "build", board, made)
+    assert not (tmp_path / "build").exists()
 
 
 def test_a_machine_without_tools_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
