@@ -32,7 +32,7 @@ engine: .venv/compared
 fuzz: .venv/fuzzing
 	$(BIN)/python -m benchmarks.fuzz
 
-# Writes docs/mutation.md: some ten minutes; what is finished is kept in runs/mutation.
+# Writes docs/mutation.md: some ten minutes.
 mutation: .venv/linked
 	$(BIN)/python -m benchmarks.mutation
 

@@ -2,18 +2,19 @@
 
     python -m benchmarks.mutation
 
-writes docs/mutation.md and docs/mutation.json. Networks, and what came of each step that is
-finished, are kept in runs/mutation.
+trains the networks and writes docs/mutation.md and docs/mutation.json.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,7 +32,6 @@ from nomul.hw.engine_verilog import emit_engine
 from nomul.hw.folding import fold
 from nomul.hw.plan import Plan, plan
 from nomul.hw.program import Program
-from nomul.hw.tools import run_tool
 from nomul.hw.unrolled import Unrolled
 from nomul.hw.verilog import emit
 from nomul.network import CheckFailed, Network, Output
@@ -44,14 +44,23 @@ from nomul.sim.golden import evaluate_levels, input_levels
 from nomul.sim.interpreter import execute, sample_cycles
 from nomul.train import load_dataset, load_experiment
 from nomul.verify.directed import directed_levels
-from nomul.verify.effect import Effect, graph_effects, netlist_effects
+from nomul.verify.effect import Effect, design_effects, graph_effects
 from nomul.verify.formal import prove
 from nomul.verify.mutants import Mutant, drawn, graph_mutants, program_mutants
 from nomul.verify.netlist import NETLIST
 from nomul.verify.netlist_mutants import BROKEN, LutBit, lut_bits, with_broken_bits
-from nomul.verify.schemata import SELECTED, Fault, choose, design_faults, read_design, write_design
+from nomul.verify.schemata import (
+    SELECTED,
+    Fault,
+    choose,
+    design_faults,
+    read_design,
+    split_design,
+    write_design,
+)
+from nomul.verify.step import Status
 
-KEPT = Path("runs/mutation")
+WORK = Path("runs/mutation")
 SEED = 0
 STALLS_SEED = 1
 PROOF_S = 60.0
@@ -60,9 +69,10 @@ Levels = NDArray[np.int64]
 
 
 def main() -> int:
-    torch.set_num_threads(1)
+    WORK.mkdir(parents=True, exist_ok=True)
     steps = (graph_step, verilog_step, netlist_step, program_steps, engine_step)
-    outcomes = [outcome for step in steps for outcome in kept_outcomes(step)]
+    with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        outcomes = [outcome for found in pool.map(taken, steps) for outcome in found]
     content = {
         "command": "python -m benchmarks.mutation",
         "mutants": [dataclasses.asdict(outcome) for outcome in outcomes],
@@ -72,27 +82,20 @@ def main() -> int:
     return 0
 
 
-def kept_outcomes(step: Callable[[], Iterator[Outcome]]) -> list[Outcome]:
-    """Take a step, unless what came of it is in runs/mutation already."""
-    path = KEPT / f"{step.__name__}.json"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        started = time.perf_counter()
-        found = [dataclasses.asdict(outcome) for outcome in step()]
-        write_complete(path, json.dumps(found))
-        print(f"{step.__name__}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
-    return [Outcome(**outcome) for outcome in json.loads(path.read_text())]
+def taken(step: Callable[[], Iterator[Outcome]]) -> list[Outcome]:
+    """Return what comes of a step, and tell how long it takes."""
+    started = time.perf_counter()
+    outcomes = list(step())
+    print(f"{step.__name__}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    return outcomes
 
 
+@functools.cache
 def trained(name: str) -> tuple[Network, Levels]:
     """Return an example's network, and the levels of its test part."""
     experiment = load_experiment(Path(f"examples/{name}.toml"))
     dataset = load_dataset(experiment.data.name)
-    path = KEPT / f"{name}.safetensors"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        train_discretized(experiment, dataset).network.save(path)
-    network = Network.load(path)
+    network = train_discretized(experiment, dataset).network
     return network, input_levels(network, dataset.test_features[:])
 
 
@@ -117,8 +120,8 @@ def explained(effect: Effect) -> tuple[Verdict, str]:
     if not isinstance(effect, str):
         return "survived", "a SAT solver knows a sample that shows it, the directed search does not"
     if effect == "none":
-        return "equivalent", "a SAT solver proves it"
-    return "survived", f"neither shown nor proved without effect in {PROOF_S:.0f} s"
+        return "equivalent", "proved for all levels"
+    return "survived", f"neither shown nor proved in {PROOF_S:.0f} s"
 
 
 def graph_step() -> Iterator[Outcome]:
@@ -155,7 +158,7 @@ def verilog_step() -> Iterator[Outcome]:
     levels, n_test = all_samples(network, test)
     expected = evaluate_levels(network, levels).ravel()
     made = plan(network, n_stages=3)
-    with TemporaryDirectory(dir=KEPT) as name:
+    with TemporaryDirectory(dir=WORK) as name:
         folder = Path(name)
         module = read_design(emit(Unrolled(made)), folder)
         faults = some(list(design_faults(module, is_feed_forward=True)), 50)
@@ -175,7 +178,9 @@ def verilog_step() -> Iterator[Outcome]:
         assert is_right(slice(None), 0), "without a fault all is well"
         assert is_right(slice(None), STALLS_SEED), "without a fault all is well"
         runs = [(f"{part}, no stalls", rows, 0) for part, rows in chunks(n_test, len(levels))]
-        runs.append(("directed, stalls", slice(None), STALLS_SEED))
+        # As the ladder does; what follows is beyond it.
+        runs.insert(1, ("test part, stalls", slice(0, n_test), STALLS_SEED))
+        runs.append(("directed, stalls", slice(n_test, None), STALLS_SEED))
         survivors = []
         for number, fault in enumerate(faults, 1):
             choose(number, folder)
@@ -184,18 +189,19 @@ def verilog_step() -> Iterator[Outcome]:
                 survivors.append(number)
             else:
                 yield Outcome("unrolled Verilog", fault.kind, fault.place, "killed", part)
-        mapped = mapped_with_choice(folder)
-    # The proof knows registers that always move: of those that move wrongly it says nothing.
-    numbers = [number for number in survivors if faults[number - 1].kind in _OF_LOGIC]
-    effects = netlist_effects(mapped, SELECTED, numbers, network.n_inputs, PROOF_S)
-    known = dict(zip(numbers, effects, strict=True))
-    for number in survivors:
+        yield from without_effect("unrolled Verilog", faults, survivors, folder)
+
+
+def without_effect(
+    step: str, faults: Sequence[Fault], survivors: Sequence[int], folder: Path
+) -> Iterator[Outcome]:
+    """Yield what is proved of the faults, by number, that nothing showed in a design."""
+    proofs = design_effects(split_design(folder), SELECTED, survivors, PROOF_S)
+    for number, is_proved in zip(survivors, proofs, strict=True):
         fault = faults[number - 1]
-        verdict, by = explained(known[number]) if number in known else ("survived", "no proof")
-        yield Outcome("unrolled Verilog", fault.kind, fault.place, verdict, by)
-
-
-_OF_LOGIC = ("inverted bit", "narrowed adder", "table bit", "swapped operands")
+        verdict: Verdict = "equivalent" if is_proved else "survived"
+        by = "proved for every state" if is_proved else "no sample shows it, and no proof"
+        yield Outcome(step, fault.kind, fault.place, verdict, by)
 
 
 def netlist_step() -> Iterator[Outcome]:
@@ -206,7 +212,7 @@ def netlist_step() -> Iterator[Outcome]:
     places = np.arange(level_width(network.input.n_levels))
     payload = (levels[:, :, None] >> places & 1).reshape(len(levels), -1).astype(np.bool_)
     made = plan(network)
-    with TemporaryDirectory(dir=KEPT) as name:
+    with TemporaryDirectory(dir=WORK) as name:
         folder = Path(name)
         measure_area(emit(Unrolled(made)), "top", "ice40", folder, fast=True)
         netlist = json.loads((folder / "top.ice40.json").read_text())
@@ -227,25 +233,32 @@ def netlist_step() -> Iterator[Outcome]:
                 if killed:
                     yield Outcome("netlist", mutant.kind, mutant.place, "killed", part)
             left = [mutant for mutant, killed in zip(left, is_killed, strict=True) if not killed]
-    module = with_broken_bits(netlist, "top", [mutant.make() for mutant in left])["modules"]["top"]
-    values = [1 << k for k in range(len(left))]
-    effects = netlist_effects(module, BROKEN, values, network.n_inputs, PROOF_S)
-    for mutant, effect in zip(left, effects, strict=True):
-        verdict, by = explained(effect)
-        if verdict == "survived" and _is_refuted(made, netlist, mutant.make()):
-            verdict, by = "killed", "proof"
+    assert _proof(made, netlist) == "equal", "without a fault all is proved"
+    for mutant in left:
+        verdict, by = _OF_PROOF[_proof(made, _with_broken_bit(netlist, mutant.make()))]
         yield Outcome("netlist", mutant.kind, mutant.place, verdict, by)
 
 
-def _is_refuted(made: Plan, netlist: dict[str, Any], bit: LutBit) -> bool:
-    """Whether the ladder's proof, which comes behind the samples, finds the two different."""
+_OF_PROOF: Mapping[Status, tuple[Verdict, str]] = {
+    "different": ("killed", "proof"),
+    "equal": ("equivalent", "proved for every state"),
+    "not proved": ("survived", f"neither shown nor proved in {PROOF_S:.0f} s"),
+}
+
+
+def _proof(made: Plan, netlist: Mapping[str, Any]) -> Status:
+    """Return what the ladder's proof, which comes behind the samples, says of a netlist."""
+    with TemporaryDirectory(dir=WORK) as name:
+        (Path(name) / NETLIST).write_text(json.dumps(netlist))
+        return prove(made, "up5k", Path(name), PROOF_S).status
+
+
+def _with_broken_bit(netlist: Mapping[str, Any], bit: LutBit) -> Mapping[str, Any]:
     broken = copy.deepcopy(netlist)
     parameters = broken["modules"]["top"]["cells"][bit.cell]["parameters"]
     table = int(parameters["LUT_INIT"], 2) ^ 1 << bit.address
     parameters["LUT_INIT"] = f"{table:016b}"
-    with TemporaryDirectory(dir=KEPT) as name:
-        (Path(name) / NETLIST).write_text(json.dumps(broken))
-        return prove(made, "up5k", Path(name), PROOF_S).status == "different"
+    return broken
 
 
 def _is_wrong(
@@ -259,25 +272,6 @@ def _is_wrong(
     found = circuit.evaluate({"i__payload": payload}, latency, held)
     answers = found["o__payload"] @ (1 << np.arange(found["o__payload"].shape[1]))
     return not bool(found["o__valid"].all() and (answers == expected).all())
-
-
-def mapped_with_choice(folder: Path) -> dict[str, Any]:
-    """Return the design that :func:`write_design` left, mapped, the number of the fault a port."""
-    design = json.loads((folder / "broken.json").read_text())
-    top = design["modules"]["top"]
-    bits = top["netnames"][SELECTED]["bits"]
-    top["ports"][SELECTED] = {"direction": "input", "bits": bits}
-    (folder / "choice.json").write_text(json.dumps(design))
-    lines = [
-        "scratchpad -set abc9.script +&if,{C},{W},{D},{R};&ps",
-        "read_json choice.json",
-        "setattr -unset init w:*",  # a fault may take a register from its signal
-        "synth_ice40 -device u -nobram -top top -json mapped.json",
-    ]
-    (folder / "map.ys").write_text("\n".join([*lines, ""]))
-    run_tool("yosys", ["-q", "-l", "map.log", "map.ys"], folder, "map.log")
-    mapped: dict[str, Any] = json.loads((folder / "mapped.json").read_text())["modules"]["top"]
-    return mapped
 
 
 # A pass of the digits is dense: its loops count no lines. Those of heartbeats have all but pooling.
@@ -294,7 +288,7 @@ def summing(network: Network) -> Network:
 
 def program_steps() -> Iterator[Outcome]:
     """Network → program, by the interpreter; program → Verilog, by the engine that runs it."""
-    with TemporaryDirectory(dir=KEPT) as name:
+    with TemporaryDirectory(dir=WORK) as name:
         simulator = build_batch(emit_engine(Engine(ENGINE)), Path(name))
         for own, kinds in (("digits", None), ("heartbeats-tiny-folded", _OF_PASSES)):
             network, test = trained(own)
@@ -366,7 +360,7 @@ def engine_step() -> Iterator[Outcome]:
         levels = rng.integers(0, network.input.n_levels, (6, network.n_inputs))
         runs.append((own, network, fold(network, ENGINE), levels))
     step = "engine's Verilog"
-    with TemporaryDirectory(dir=KEPT) as name:
+    with TemporaryDirectory(dir=WORK) as name:
         folder = Path(name)
         module = read_design(emit_engine(Engine(ENGINE)), folder)
         faults = some(list(design_faults(module, is_feed_forward=False)), 20)
@@ -384,12 +378,15 @@ def engine_step() -> Iterator[Outcome]:
 
         choose(0, folder)
         assert caught() is None, "without a fault all is well"
+        survivors = []
         for number, fault in enumerate(faults, 1):
             choose(number, folder)
             by = caught()
-            verdict: Verdict = "survived" if by is None else "killed"
-            why = f"the {len(runs)} programs" if by is None else by
-            yield Outcome(step, fault.kind, fault.place, verdict, why)
+            if by is None:
+                survivors.append(number)
+            else:
+                yield Outcome(step, fault.kind, fault.place, "killed", by)
+        yield from without_effect(step, faults, survivors, folder)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ _N_DRAWN = 60
 
 def engine_networks() -> Mapping[str, Network]:
     """Return networks that fill one memory or count each, those of the tests, and drawn ones."""
-    found = {**_FULL, **NETWORKS, **_drawn()}
+    found = {**_FULL, **NETWORKS, **_drawn(), "many inputs": _MANY_INPUTS}
     return {name: network for name, network in found.items() if _fits(network)}
 
 
@@ -100,6 +100,8 @@ _FULL = {
         ],
     ),
 }
+
+_MANY_INPUTS = chain((2000,), (16,), "accumulators", [(Dense, (3, 2000), 3, {})])
 
 
 def _drawn() -> Mapping[str, Network]:

@@ -13,6 +13,7 @@ from random import Random
 
 import pytest
 
+from benchmarks.fuzz import __main__ as command
 from benchmarks.fuzz.__main__ import INPUTS, LIMITS
 from benchmarks.fuzz.guard import Forbidden, watched
 from benchmarks.fuzz.lines import reached_lines
@@ -54,10 +55,13 @@ def test_seeds_are_taken(name: str, tmp_path: Path) -> None:
     assert sum(taken) >= len(taken) / 2 if name == "host" else all(taken)
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(
+needs_atheris = pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None, reason="atheris comes with the extra fuzz"
 )
+
+
+@pytest.mark.slow
+@needs_atheris
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_fuzzer_finds_nothing(name: str, tmp_path: Path) -> None:
     arguments = ["-m", "benchmarks.fuzz.worker", name, "5000", "2", str(tmp_path)]
@@ -67,6 +71,50 @@ def test_the_fuzzer_finds_nothing(name: str, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert json.loads((tmp_path / "report.json").read_text())["inputs"] >= 5000
     assert list((tmp_path / "findings").iterdir()) == []
+
+
+# Its parser fails when it meets anything but a seed: long before the worker's next report is due.
+BROKEN_WORKER = """
+import dataclasses
+from benchmarks.fuzz import targets, worker
+
+target = targets.TARGETS["host"]
+seeds = target.seeds()
+
+def fail(data, path):
+    if data and data not in seeds:
+        raise KeyError("planted")
+
+targets.TARGETS["host"] = dataclasses.replace(target, parse=fail)
+worker.main()
+"""
+
+
+@needs_atheris
+def test_a_finding_among_the_first_inputs_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "host" / "1"
+    folder.mkdir(parents=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", BROKEN_WORKER, "host", "5000", "1", str(folder)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert ended.returncode
+    (folder / "log").write_bytes(ended.stdout + f"\nexit code {ended.returncode}\n".encode())
+    monkeypatch.setattr(command, "KEPT", tmp_path)
+    found = command._found("host")
+    assert found.findings == ("KeyError: 'planted'",)
+    assert found.inputs < 1_000
+
+
+def test_a_process_that_ends_without_an_exception_is_a_finding() -> None:
+    killed, whole = "INFO: Seed: 1\n\nexit code -9\n", "Done 5 runs\n\nexit code 0\n"
+    assert command._findings(killed) == ["exit code -9"]
+    assert command._findings(whole) == []
 
 
 def test_a_parser_that_raises_something_else_is_found(tmp_path: Path) -> None:
@@ -90,11 +138,13 @@ def broken(parse: Callable[[bytes, Path], None]) -> Target:
         lambda path: (path / "made").write_text(""),
         lambda path: (path / "made").mkdir(),
         lambda path: (path / "other").read_text(),
+        os.listdir,
+        lambda path: list(os.scandir(path)),
         lambda _: eval("1"),
         lambda _: os.system("true"),
         lambda _: subprocess.run(["true"], check=False),
     ],
-    ids=["writes", "makes", "reads", "evaluates", "calls", "starts"],
+    ids=["writes", "makes", "reads", "lists", "scans", "evaluates", "calls", "starts"],
 )
 def test_a_parser_that_does_more_than_read_its_file_is_found(
     does: Callable[[Path], object], tmp_path: Path

@@ -1,14 +1,15 @@
-"""Whether a fault can show at all: proved, or refuted by a sample.
+"""Whether a fault can show at all: proved by a SAT solver, or not.
 
-What no sample shows is no fault. The good circuit and broken ones become one list of gates, in
+What nothing can show is no fault. The good circuit and broken ones become one list of gates, in
 which all that they share is there once, and :func:`nomul.verify.sweep.decide` proves their outputs
-equal or finds levels for which they are not.
+equal, or finds inputs for which they are not.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -26,11 +27,11 @@ from nomul.hw.graph import (
     Sum,
     Table,
 )
-from nomul.sim.cells import FlipFlop, Lookup, model
 from nomul.verify.gates import FALSE, TRUE, Gates, inverted
+from nomul.verify.module import Logic, Module, Part
 from nomul.verify.sweep import decide
 
-__all__ = ["Effect", "graph_effects", "netlist_effects"]
+__all__ = ["Effect", "design_effects", "graph_effects"]
 
 Effect = NDArray[np.int64] | Literal["none", "open"]
 """Levels that show a fault, shape (inputs,); ``"none"``: proved that no sample does."""
@@ -62,28 +63,102 @@ def graph_effects(
     return _effects(gates, n_first, good, others, levels, seconds)
 
 
-def netlist_effects(
-    module: Mapping[str, Any],
-    port: str,
-    values: Sequence[int],
-    n_inputs: int,
-    seconds: float,
-) -> list[Effect]:
-    """Decide whether any sample gives another answer with a value at ``port`` than with 0 there.
+def design_effects(
+    module: Mapping[str, Any], port: str, values: Sequence[int], seconds: float
+) -> list[bool]:
+    """Return for which values at ``port`` a design is proved to do what it does with 0 there.
+
+    What registers and memories hold is the same to begin with, and may be anything. If then all
+    outputs are equal, all registers take the same, and the memories read and write the same, then
+    that holds for ever. The converse does not: a state that shows a fault may never come.
 
     Parameters
     ----------
     module
-        Of an unrolled network whose registers always move, as yosys' ``write_json`` writes it.
+        As :func:`nomul.verify.schemata.split_design` returns it.
+    seconds
+        For all of them.
     """
     gates = Gates()
-    payload = [gates.free() for _ in module["ports"]["i__payload"]["bits"]]
-    width = len(payload) // n_inputs
-    levels = [payload[place : place + width] for place in range(0, len(payload), width)]
-    good = _netlist_outputs(gates, module, payload, port, 0)
+    design = Module(module)
+    cells = list(design.cells())
+    ports = design.ports("input")
+    free = {net: gates.free() for bit, net in ports.items() if bit[0] != port}
+    for kind, _, nets in cells:
+        if kind not in _GATES:
+            free |= {net: gates.free() for name in _MADE for net in nets.get(name, ())}
+    parts = [
+        Part(tuple(nets[name][0] for name in "ABS" if name in nets), nets["Y"], _built(gates, kind))
+        for kind, _, nets in cells
+        if kind in _GATES
+    ]
+
+    def claimed(value: int) -> Bits:
+        chosen = {
+            net: TRUE if value >> place & 1 else FALSE
+            for (name, place), net in ports.items()
+            if name == port
+        }
+        logic = Logic(gates, parts, free | chosen)
+        claims = [logic.literal(net) for net in design.ports("output").values()]
+        for kind, parameters, nets in cells:
+            literals = {
+                name: [logic.literal(net) for net in own]
+                for name, own in nets.items()
+                if name not in _MADE
+            }
+            if kind == "$mem_v2":
+                claims += _memory_claims(gates, parameters, literals)
+            elif kind not in _GATES:
+                claims += [literal for own in literals.values() for literal in own]
+        return claims
+
+    good = claimed(0)
     n_first = len(gates)
-    others = [_netlist_outputs(gates, module, payload, port, value) for value in values]
-    return _effects(gates, n_first, good, others, levels, seconds)
+    others = [claimed(value) for value in values]
+    pairs = [pair for other in others for pair in zip(good, other, strict=True)]
+    different = list({(a, b) for a, b in pairs if a != b})
+    verdicts = decide(gates, n_first, different, seconds) if different else []
+    equal = {pair for pair, verdict in zip(different, verdicts, strict=True) if verdict == "equal"}
+    return [
+        all(a == b or (a, b) in equal for a, b in zip(good, other, strict=True)) for other in others
+    ]
+
+
+_GATES = {
+    "$_NOT_": 0b01,
+    "$_AND_": 0b1000,
+    "$_OR_": 0b1110,
+    "$_XOR_": 0b0110,
+    "$_MUX_": 0b11001010,
+}
+
+# What a register, a memory, and a cell that is anything at all ($anyseq, for each x) give.
+_MADE = ("Q", "RD_DATA", "Y")
+
+
+def _built(gates: Gates, kind: str) -> Callable[[Sequence[int]], Bits]:
+    return lambda literals: [gates.gate(literals, _GATES[kind])]
+
+
+def _memory_claims(
+    gates: Gates, parameters: Mapping[str, str], literals: Mapping[str, Bits]
+) -> Bits:
+    """Return what a memory's ports take: addresses and data only where they are enabled."""
+    n_bits, width = int(parameters["ABITS"], 2), int(parameters["WIDTH"], 2)
+    counted = {name: list(own) for name, own in literals.items()}
+    enables = literals["WR_EN"]
+    counted["WR_DATA"] = [
+        gates.and_(data, enable) for data, enable in zip(literals["WR_DATA"], enables, strict=True)
+    ]
+    of_writes = [
+        reduce(gates.or_, enables[place : place + width]) for place in range(0, len(enables), width)
+    ]
+    for name, of_ports in (("WR_ADDR", of_writes), ("RD_ADDR", literals["RD_EN"])):
+        counted[name] = [
+            gates.and_(bit, of_ports[place // n_bits]) for place, bit in enumerate(literals[name])
+        ]
+    return [literal for own in counted.values() for literal in own]
 
 
 def _effects(
@@ -188,44 +263,3 @@ def _reaches_number(gates: Gates, number: Bits, bound: Bits) -> int:
     for x, y in zip(_wide(number, width), _wide(bound, width), strict=True):
         carry = gates.majority(x, inverted(y), carry)
     return carry
-
-
-def _netlist_outputs(
-    gates: Gates, module: Mapping[str, Any], payload: Bits, port: str, value: int
-) -> Bits:
-    constants = {0: FALSE, 1: TRUE}
-    literals: dict[int, int] = dict(constants)
-    for name, own in module["ports"].items():
-        if name == "i__payload":
-            literals |= dict(zip(own["bits"], payload, strict=True))
-        elif own["direction"] == "input":
-            held = value if name == port else int(name in ("i__valid", "o__ready"))
-            literals |= {net: held >> place & 1 for place, net in enumerate(own["bits"])}
-    parts: dict[int, Lookup | FlipFlop] = {}
-    new_nets = itertools.count(1 << 40)
-    for cell in module["cells"].values():
-        nets = {name: _net(bits[0]) for name, bits in cell["connections"].items() if bits}
-        for made in model(cell["type"], cell["parameters"], nets, new_nets.__next__):
-            parts[made.output if isinstance(made, Lookup) else made.q] = made
-    wanted = [_net(bit) for bit in module["ports"]["o__payload"]["bits"]]
-    waiting = list(wanted)
-    while waiting:
-        net = waiting[-1]
-        if net in literals:
-            waiting.pop()
-            continue
-        part = parts[net]
-        reads = part.inputs if isinstance(part, Lookup) else (part.d, part.clear, part.preset)
-        missing = [source for source in reads if source not in literals]
-        if missing:
-            waiting += missing
-        elif isinstance(part, Lookup):
-            literals[net] = gates.gate([literals[n] for n in part.inputs], part.table)
-        else:
-            d, clear, preset = (literals[source] for source in reads)
-            literals[net] = gates.or_(gates.and_(d, inverted(clear)), preset)
-    return [literals[net] for net in wanted]
-
-
-def _net(bit: int | str) -> int:
-    return bit if isinstance(bit, int) else int(bit == "1")

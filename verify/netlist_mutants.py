@@ -1,7 +1,7 @@
 """Bits of a mapped netlist's LUTs turned over: many in one netlist, each behind an input.
 
 A mapped LUT has entries for addresses that never occur, and some that make no difference further
-on: there a wrong bit is no fault, which :mod:`nomul.verify.effect` proves.
+on: there a wrong bit is no fault, which :mod:`nomul.verify.formal` proves.
 """
 
 from __future__ import annotations

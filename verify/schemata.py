@@ -18,7 +18,15 @@ from typing import Any
 
 from nomul.hw.tools import run_tool
 
-__all__ = ["SELECTED", "Fault", "choose", "design_faults", "read_design", "write_design"]
+__all__ = [
+    "SELECTED",
+    "Fault",
+    "choose",
+    "design_faults",
+    "read_design",
+    "split_design",
+    "write_design",
+]
 
 Net = int | str
 Module = dict[str, Any]
@@ -37,6 +45,18 @@ opt_dff
 opt_clean
 memory_collect
 write_json {out}
+"""
+# A fault may take a register from its signal, and with it the start that is written there.
+_SPLIT = """read_json choice.json
+setattr -unset init w:*
+techmap
+simplemap
+dfflegalize -cell $_DFF_P_ x
+simplemap
+opt_clean
+setundef -undriven -anyseq
+delete t:$scopeinfo
+write_json split.json
 """
 
 
@@ -89,6 +109,21 @@ def write_design(module: Module, faults: Sequence[Fault], folder: Path) -> str:
         f"  wire [{width - 1}:0] {SELECTED} = {SELECTED}_file[0];",
         text,
     )
+
+
+def split_design(folder: Path) -> Module:
+    """Return the design that :func:`write_design` left as gates, registers and memories.
+
+    The number of the fault is an input port, :data:`SELECTED`.
+    """
+    design = json.loads((folder / "broken.json").read_text())
+    top = design["modules"]["top"]
+    top["ports"][SELECTED] = {"direction": "input", "bits": top["netnames"][SELECTED]["bits"]}
+    (folder / "choice.json").write_text(json.dumps(design))
+    (folder / "split.ys").write_text(_SPLIT)
+    run_tool("yosys", ["-q", "-l", "split.log", "split.ys"], folder, "split.log")
+    module: Module = json.loads((folder / "split.json").read_text())["modules"]["top"]
+    return module
 
 
 def choose(number: int, folder: Path) -> None:

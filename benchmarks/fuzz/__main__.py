@@ -1,8 +1,8 @@
-"""Fuzz every parser, and write docs/fuzzing.md and docs/fuzzing.json. Run from the root::
+"""Fuzz parsers, and write docs/fuzzing.md and docs/fuzzing.json. Run from the root::
 
     python -m benchmarks.fuzz [INPUTS]
 
-Without a number, a million inputs: an hour or so. atheris comes with
+Without a number, a million inputs: some half an hour. atheris comes with
 ``pip install -c constraints.txt -e ".[fuzz]"``. What is found lies in runs/fuzz: the corpora, each
 target's log and, below ``findings``, the inputs that break a rule.
 """
@@ -84,9 +84,7 @@ def _found(name: str) -> Found:
     reports = [json.loads((folder / "report.json").read_text()) for folder in folders]
     logs = [(folder / "log").read_text(errors="replace") for folder in folders]
     kept = {path.read_bytes() for folder in folders for path in (folder / "corpus").iterdir()}
-    findings = [log.splitlines()[-1] for log in logs if not log.endswith("\nexit code 0\n")]
-    for log in logs:
-        findings += re.findall(r"^ === Uncaught Python exception: ===\n(.*)$", log, re.MULTILINE)
+    findings = [finding for log in logs for finding in _findings(log)]
     if any(report["files_left"] != report["files_made"] for report in reports):
         findings.append("files beside the input")
     edges = re.findall(r"^#\d+\s.* cov: (\d+)", "\n".join(logs), re.MULTILINE)
@@ -105,6 +103,13 @@ def _found(name: str) -> Found:
         peak_mib=max(report["peak_mib"] for report in reports),
         findings=tuple(findings),
     )
+
+
+def _findings(log: str) -> list[str]:
+    """Return what a process raised, from its log; or else how it ended, if it failed."""
+    raised = re.findall(r"^ === Uncaught Python exception: ===\n(.*)$", log, re.MULTILINE)
+    ended = log.splitlines()[-1]
+    return raised or ([] if ended == "exit code 0" else [ended])
 
 
 if __name__ == "__main__":

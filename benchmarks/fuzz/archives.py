@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.fuzz.mutation import Bytes, changed_json
 from nomul.network.file import digest
 
-__all__ = ["change_encoded", "change_network"]
+__all__ = ["change_encoded", "change_module", "change_network"]
 
 _ITEM_BYTES = {"U8": 1, "I8": 1, "BOOL": 1, "U16": 2, "F16": 2, "BF16": 2, "I32": 4, "U32": 4}
 _ITEM_BYTES |= {"F32": 4, "I64": 8, "U64": 8, "F64": 8, "F8_E4M3": 1, "C64": 8}
@@ -95,6 +95,19 @@ def change_encoded(data: bytes, rng: Random, change: Bytes) -> bytes:
     packed.shape = [len(packed.content)]
     if rng.random() < 0.9:
         _sign_encoded(archive)
+    return _write(archive, rng)
+
+
+def change_module(data: bytes, rng: Random, change: Bytes) -> bytes:
+    """Return a module's state with some of its parts changed."""
+    archive = _read(data)
+    if archive is None or rng.random() < 0.1:
+        return change(data)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        if rng.random() < 0.1:
+            archive.metadata["format"] = change(b"nomul-module").decode(errors="replace")
+        else:
+            _change_tensor(archive, rng, change)
     return _write(archive, rng)
 
 

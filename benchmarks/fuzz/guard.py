@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = ["Forbidden", "watched"]
 
-_HARMLESS = ("object.", "sys._getframe", "os.listdir", "os.scandir", "builtins.id")
+_HARMLESS = ("object.", "sys._getframe", "builtins.id")
 
 
 class Forbidden(BaseException):
@@ -29,7 +29,7 @@ class _Watch:
 def watched(path: Path | None, allowed: frozenset[str]) -> Iterator[None]:
     """Raise :class:`Forbidden` when the block does anything that Python audits but read ``path``.
 
-    So nothing is executed, imported, written, removed, sent or started.
+    So nothing is executed, imported, listed, written, removed, sent or started.
 
     Parameters
     ----------

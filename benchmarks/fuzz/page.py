@@ -51,9 +51,12 @@ _INTRODUCTION = """\
 # Hostile files
 
 Written by `{command}` (`make fuzz`), with its numbers in [fuzzing.json](fuzzing.json).
-Everything that reads what others wrote is fuzzed with atheris {version}: libFuzzer changes valid
-inputs, keeps what reaches a new branch, and changes that again. Each target has changes of its own,
-which keep lengths and checksums right, so that what lies behind them is reached.
+What the table names is fuzzed with atheris {version}: libFuzzer changes valid inputs, keeps what
+reaches a new branch, and changes that again. Each target has changes of its own, which keep lengths
+and checksums right, so that what lies behind them is reached. Not fuzzed are what PyTorch makes of
+a module's state once its archive is read, what `nomul verify` reads of a reproducer's folder beside
+its network file, the data sets' own formats but for IDX and `.npz`, and what nomul keeps for itself
+between runs, such as checkpoints.
 
 An input breaks a rule, and is a finding, if
 
@@ -61,8 +64,8 @@ An input breaks a rule, and is a finding, if
   warns;
 - it takes more than {seconds:g} s of processor time;
 - it needs more than {memory} MiB of address space above what the process had before;
-- Python audits anything but reading the one file: nothing is executed, imported, written, removed,
-  started or sent. (Reading `.npz` compiles a literal, which NumPy takes its header from.)
+- Python audits anything but reading the one file: nothing is executed, imported, listed, written,
+  removed, started or sent. (Reading `.npz` compiles a literal, which NumPy takes its header from.)
 
 | what is read | inputs | valid | seconds | kept | branches | lines reached | slowest input, s | \
 memory, MiB | findings |

@@ -25,10 +25,12 @@ from nomul.network import (
     Network,
     Output,
 )
+from nomul.network.archive import write_archive
 from nomul.network.encoded import write_encoded
 from nomul.train.data_files import IDX_TYPES
 from nomul.train.experiment import Experiment
 from nomul.train.experiment_file import format_experiment
+from nomul.train.module_file import FORMAT as MODULE_FORMAT
 from tests.networks import random_lookup, random_network, random_tables
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "engine_replies",
     "experiments",
     "frames",
+    "module_archives",
     "small_program",
 ]
 
@@ -118,6 +121,23 @@ def data_files() -> list[bytes]:
         file = io.BytesIO()
         save(file, **arrays)
         contents.append(file.getvalue())
+    return contents
+
+
+def module_archives() -> list[bytes]:
+    """Archives as a module's state is kept in: weights, a mask, a number and nothing."""
+    tensors: dict[str, Any] = {
+        "1.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "1.mask": np.array([[0, 1, 1]], np.uint8),
+        "2.num_batches_tracked": np.array(7, np.int64),
+        "2._extra_state": np.zeros(0, np.float64),
+    }
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "module.safetensors"
+        contents = []
+        for chosen in (tensors, {}):
+            write_archive(path, MODULE_FORMAT, chosen)
+            contents.append(path.read_bytes())
     return contents
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.fuzz import seeds
-from benchmarks.fuzz.archives import change_encoded, change_network
+from benchmarks.fuzz.archives import change_encoded, change_module, change_network
 from benchmarks.fuzz.guard import watched
 from benchmarks.fuzz.mutation import Bytes
 from benchmarks.fuzz.streams import change_data, change_experiment, change_frames
@@ -23,12 +23,15 @@ from nomul.boards.protocol import (
     unpack_numbers,
     unpack_reply,
 )
+from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.program import Program
+from nomul.network.archive import read_archive
 from nomul.network.encoded import read_encoded
 from nomul.network.errors import CheckFailed, UserError
 from nomul.network.model import Network
 from nomul.train.data_files import read_idx, read_npz
 from nomul.train.experiment_file import load_variants
+from nomul.train.module_file import FORMAT as MODULE_FORMAT
 
 __all__ = ["TARGETS", "Target", "attempt", "prepare"]
 
@@ -126,9 +129,11 @@ def _decode_frames(data: bytes, path: Path) -> None:  # noqa: ARG001
     assert [found for byte in data for found in decoder.feed(bytes([byte]))] == contents
     assert FrameDecoder().feed(b"".join(map(encode_frame, contents))) == contents
     for content in contents:
-        with suppress(ValueError):
-            reply = unpack_engine_reply(content)
-            assert reply.cycles < 1 << 32
+        for settings in (EngineSettings(), EngineSettings(sum_bits=20)):
+            with suppress(ValueError):
+                reply = unpack_engine_reply(content, settings)
+                assert reply.cycles < 1 << 31
+                assert all(-(1 << 31) <= answer < 1 << 31 for answer in reply.answers)
         with suppress(ValueError):
             payload = unpack_reply(content).payload
             width, count = 1 + content[0] % 40, content[-1]
@@ -170,11 +175,15 @@ def _converse(data: bytes, path: Path) -> None:  # noqa: ARG001
     refused = 0
     for ask in questions:
         try:
-            ask(EngineHost(_Recording(data)))
+            ask(EngineHost(_Recording(data), program.settings))
         except (UserError, CheckFailed):
             refused += 1
     if refused == len(questions):
         raise UserError("The board does not answer.")
+
+
+def _read_module(data: bytes, path: Path) -> None:  # noqa: ARG001
+    read_archive(path, MODULE_FORMAT)
 
 
 def _read_data(data: bytes, path: Path) -> None:  # noqa: ARG001
@@ -212,12 +221,21 @@ TARGETS: dict[str, Target] = {
         ("nomul.network.encoded", "nomul.network.coding"),
         suffix=lambda _: ".safetensors",
     ),
+    "module": Target(
+        "archive of a module's state (`network.archive`)",
+        seeds.module_archives,
+        change_module,
+        _read_module,
+        0.05,
+        ("nomul.network.archive",),
+        suffix=lambda _: ".safetensors",
+    ),
     "experiment": Target(
         "experiment (`load_variants`)",
         seeds.experiments,
         change_experiment,
         _load_experiment,
-        0.25,
+        0.23,
         ("nomul.train.experiment_file", "nomul.train.experiment"),
         suffix=lambda _: ".toml",
     ),
@@ -226,7 +244,7 @@ TARGETS: dict[str, Target] = {
         seeds.frames,
         change_frames,
         _decode_frames,
-        0.35,
+        0.32,
         ("nomul.boards.protocol", "nomul.boards.engine_protocol"),
         allowed=(),
         max_bytes=1 << 11,

@@ -98,6 +98,7 @@ def main() -> None:
         f"-artifact_prefix={findings}/",
         str(corpus),
     ]
+    report()  # the first input may be a finding
     atheris.Setup([sys.argv[0], *arguments], one_input, custom_mutator=change)
     atheris.Fuzz()
 

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 
-from nomul.hw.area import measure_area
 from nomul.hw.plan import plan
-from nomul.hw.unrolled import Unrolled
-from nomul.hw.verilog import emit
-from nomul.sim.circuit import Circuit
-from nomul.verify.effect import graph_effects, netlist_effects
+from nomul.verify.effect import design_effects, graph_effects
 from nomul.verify.mutants import graph_mutants
-from nomul.verify.netlist_mutants import BROKEN, lut_bits, with_broken_bits
+from nomul.verify.schemata import (
+    SELECTED,
+    design_faults,
+    read_design,
+    split_design,
+    write_design,
+)
 from tests.networks import random_network
 
 NETWORK = random_network((4, 3, 3), (3, 3), seed=5)
@@ -44,31 +43,46 @@ def test_what_is_said_of_a_broken_graph_is_what_all_samples_say() -> None:
             assert (graph.evaluate(sample) != GRAPH.evaluate(sample)).any(), mutant
 
 
-@pytest.fixture(scope="module")
-def netlist(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    folder: Path = tmp_path_factory.mktemp("netlist")
-    text = emit(Unrolled(plan(NETWORK, n_stages=2)))
-    measure_area(text, "top", "ice40", folder, fast=True)
-    found: dict[str, Any] = json.loads((folder / "top.ice40.json").read_text())
-    return found
+DESIGN = """
+module top(
+    input clk, input [1:0] address, input [1:0] data, input write, input choice,
+    output reg [1:0] kept, output reg late, output [1:0] read
+);
+    reg [1:0] memory [0:3];
+    assign read = memory[address];
+    wire unseen = choice ^ address[0];
+    wire seen = choice ^ address[1];
+    wire [1:0] written = write ? data : {unseen, unseen};
+    always @(posedge clk) if (write) memory[address ^ {seen, 1'b0}] <= written;
+    wire one = choice & write;
+    wire both = one & choice;
+    always @(posedge clk) late <= one;
+    wire other = data[0] ^ data[1];
+    always @(posedge clk) if (write) kept <= {both, choice ? read[0] : other};
+endmodule
+"""
+
+NO_EFFECT = {
+    # Written only where it is not chosen.
+    "unseen": True,
+    "seen": False,
+    "written[0]": False,
+    "both without choice": True,  # the other condition holds it
+    "both without one": True,  # what takes it, takes it only where it makes no difference
+    "one without choice": False,
+    "one without write": False,
+    "other": False,
+    "kept[1] moves in each cycle": False,
+    "kept[1] never moves": False,
+    "kept[1], one register more": False,
+}
 
 
-def test_what_is_said_of_a_broken_netlist_is_what_all_samples_say(
-    netlist: dict[str, Any], tmp_path: Path
-) -> None:
-    places = list(lut_bits(netlist, "top"))[::7]
-    schema = with_broken_bits(netlist, "top", places)
-    (tmp_path / "schema.json").write_text(json.dumps(schema))
-    circuit = Circuit(tmp_path / "schema.json", "top")
-    bits = (EVERY[:, :, None] >> np.arange(2) & 1).reshape(len(EVERY), -1).astype(np.bool_)
-
-    def answers(broken: int) -> Any:
-        held = {"i__valid": 1, "o__ready": 1, BROKEN: broken}
-        return circuit.evaluate({"i__payload": bits}, 2, held)["o__payload"]
-
-    values = [1 << k for k in range(len(places))]
-    effects = netlist_effects(schema["modules"]["top"], BROKEN, values, 4, 60)
-    shown = [not isinstance(effect, str) for effect in effects]
-    assert shown == [bool((answers(value) != answers(0)).any()) for value in values]
-    assert {True, False} == set(shown), "both are there"
-    assert "open" not in [effect for effect in effects if isinstance(effect, str)]
+def test_what_is_proved_of_a_design_is_what_reading_it_says(tmp_path: Path) -> None:
+    module = read_design(DESIGN, tmp_path)
+    found = {fault.place: fault for fault in design_faults(module, is_feed_forward=False)}
+    faults = [found[place] for place in NO_EFFECT]
+    write_design(module, faults, tmp_path)
+    numbers = range(len(faults) + 1)
+    effects = design_effects(split_design(tmp_path), SELECTED, numbers, 60)
+    assert effects == [True, *NO_EFFECT.values()], "fault 0 is none"
