@@ -82,7 +82,9 @@ _BLOCK = EngineSettings(weight_memory="block", map_depth=2048, threshold_depth=3
 _ECP5 = EngineSettings(
     weight_memory="block", map_depth=16384, threshold_depth=256, weight_depth=8192
 )
-_ECP5_RESIDUALS = dataclasses.replace(_ECP5, shortcuts=True, sum_bits=20)
+_ECP5_RESIDUALS = dataclasses.replace(
+    _ECP5, shortcuts=True, product_bits=14, sum_bits=20, weight_depth=7168
+)
 _ECP5_WIDE = EngineSettings(position_lanes=4, weight_memory="block", weight_depth=2048)
 
 

@@ -54,7 +54,8 @@ class Board:
 
 # That of UltraPlus has its weights in the four single-ported RAMs, and as many lanes as there are
 # logic cells for. Those of hx8k and ecp5-25 are at the end of their block RAMs, and that of ecp5-85
-# has as many words of weights as a loader's 16 bits of address reach.
+# has as many words of weights as a loader's 16 bits of address reach. The two branches
+# of a residual meet in a fraction of their units, so products and sums are wider there.
 _ENGINES = {
     "up5k": EngineSettings(),
     "hx8k": EngineSettings(
@@ -65,15 +66,17 @@ _ENGINES = {
         weight_memory="block",
     ),
     "ecp5-25": EngineSettings(
+        product_bits=14,
         sum_bits=20,
         map_depth=16384,
         threshold_depth=256,
-        weight_depth=8192,
+        weight_depth=7168,
         weight_memory="block",
         shortcuts=True,
     ),
     "ecp5-85": EngineSettings(
         position_lanes=4,
+        product_bits=14,
         sum_bits=20,
         map_depth=32768,
         threshold_depth=512,

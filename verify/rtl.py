@@ -69,5 +69,7 @@ def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Step:
 
     expected = np.hstack([samples.expected, samples.expected])
     states = stream_coverage(state_cycles).states
-    detail = f"with and without random stalls, {states} states of the streams"
+    detail = (
+        f"with and without random stalls, {states.seen} of {states.exist} states of the streams"
+    )
     return compared("network → Verilog", expected, np.hstack(runs), place, started, detail)
