@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nomul.network import CheckFailed, UserError
-from nomul.sim.verilator import VERILATOR_PREFIX, check_verilator, compile_design, verilate
+from nomul.network import CheckFailed
+from nomul.sim.verilator import VERILATOR_PREFIX, compile_design, verilate, writing_source
 
 __all__ = ["Batch", "BatchSimulator", "build_batch"]
 
@@ -146,16 +146,9 @@ def build_batch(verilog: str, folder: Path, top: str = "top") -> BatchSimulator:
     CheckFailed
         If the Verilog is refused.
     """
-    check_verilator()
-    folder = folder.resolve()
-    log, source, program = folder / "simulation.log", folder / f"{top}.v", folder / "batch"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        source.write_text(verilog)
-        messages = log.open("w")
-    except OSError as error:
-        raise UserError(f"Cannot write into {folder}: {error.strerror}.") from error
-    with messages:
+    source = folder.resolve() / f"{top}.v"
+    program = source.with_name("batch")
+    with writing_source(verilog, source) as messages:
         primitives = [path for name, path in _PRIMITIVES.items() if name in verilog]
         sources = verilate([*primitives, source], top, messages)
         header = (sources / f"{VERILATOR_PREFIX}.h").read_text()

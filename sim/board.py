@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from nomul.network import CheckFailed, UserError
-from nomul.sim.verilator import check_verilator, compile_design, verilate
+from nomul.network import CheckFailed
+from nomul.sim.verilator import compile_design, verilate, writing_source
 
 __all__ = ["VirtualBoard", "VirtualLine", "build_board"]
 
@@ -109,16 +109,9 @@ def build_board(verilog: str, folder: Path, top: str = "top") -> Path:
     CheckFailed
         If the Verilog is refused.
     """
-    check_verilator()
-    folder = folder.resolve()
-    source, program = folder / f"{top}.v", folder / "board"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        source.write_text(verilog)
-        messages = (folder / "simulation.log").open("w")
-    except OSError as error:
-        raise UserError(f"Cannot write into {folder}: {error.strerror}.") from error
-    with messages:
+    source = folder.resolve() / f"{top}.v"
+    program = source.with_name("board")
+    with writing_source(verilog, source) as messages:
         sources = verilate([_PRIMITIVES, source], top, messages)
         compile_design(sources, _MAIN, program, messages)
     return program

@@ -19,7 +19,7 @@ from pathlib import Path
 from nomul.hw.tools import find_tool, run_tool
 from nomul.network import UserError
 from nomul.sim.board import VirtualLine
-from nomul.sim.verilator import check_verilator, compile_design, verilate
+from nomul.sim.verilator import compile_design, verilate, writing_source
 
 __all__ = [
     "Pins",
@@ -130,16 +130,10 @@ def build_chip(verilog: str, pins: Pins, folder: Path) -> Path:
     CheckFailed
         If the Verilog is refused.
     """
-    check_verilator()
-    folder = folder.resolve()
-    source, program = folder / "pins.v", folder / "chip"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        source.write_text(verilog + _WRAPPER.format(clock=pins.clock, rx=pins.rx, tx=pins.tx))
-        messages = (folder / "simulation.log").open("w")
-    except OSError as error:
-        raise UserError(f"Cannot write into {folder}: {error.strerror}.") from error
-    with messages:
+    source = folder.resolve() / "pins.v"
+    program = source.with_name("chip")
+    wrapped = verilog + _WRAPPER.format(clock=pins.clock, rx=pins.rx, tx=pins.tx)
+    with writing_source(wrapped, source) as messages:
         # Models behind -v count only where there is none yet.
         sources = verilate([*_PRIMITIVES, source], "pins", messages, ["-v", str(_cell_models())])
         compile_design(sources, _MAIN, program, messages)

