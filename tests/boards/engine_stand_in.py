@@ -25,7 +25,7 @@ class EngineStandIn:
     """What the board answers to contents of requests.
 
     It runs ``program`` from when any program is committed, and keeps in ``loaded`` what was written
-    where. Its replies have no count of cycles: 0.
+    where. Its replies count no cycles, and have the mark of a changed bit where ``has_fault``.
     """
 
     def __init__(self, program: Program, signature: int) -> None:
@@ -34,6 +34,7 @@ class EngineStandIn:
         self.runs = False
         self.header = 0
         self.is_whole = False
+        self.has_fault = False
         self.loaded: dict[tuple[int, int, int], int] = {}
         self._is_loading = False
         self._load = b""
@@ -103,7 +104,8 @@ class EngineStandIn:
         in_order[self.program.input_order] = np.array(self._levels) & settings.rows - 1
         self._levels = []
         answers = execute(self.program, in_order)
-        return ANSWERED, b"".join(a.to_bytes(2, "little", signed=True) for a in answers) + bytes(4)
+        body = b"".join(answer.to_bytes(2, "little", signed=True) for answer in answers)
+        return ANSWERED, body + bytes([0, 0, 0, self.has_fault << 7])
 
 
 def number(body: bytes) -> int:

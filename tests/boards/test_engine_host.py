@@ -60,6 +60,18 @@ def test_a_program_is_loaded_and_samples_are_answered() -> None:
     assert len(line.requests) == 3 + N_REQUESTS + 3, "each once"
 
 
+def test_an_answer_behind_a_changed_bit_is_not_given() -> None:
+    line = StandInLine(board())
+    check(line)
+    line.board.has_fault = True
+    with pytest.raises(CheckFailed) as caught:
+        EngineHost(line, SMALL).answer([0] * NETWORK.n_inputs, PROGRAM)
+    assert str(caught.value) == (
+        "A bit in the board's memories has changed, so its answers may be wrong: load the program "
+        "again with `nomul program`."
+    )
+
+
 def test_programs_are_loaded_where_none_runs_if_they_leave_room() -> None:
     line = StandInLine(board())
     host = EngineHost(line, SMALL)

@@ -183,9 +183,9 @@ NETWORKS = {
         shared=True,
     ),
     "a body in groups": residual(
-        (6, 4, 3),
-        (Conv2d, (6, 3, 3, 1), 6, {"padding": (1, 0), "groups": 2}),
-        (Conv2d, (6, 1, 1, 1), 6, {"groups": 6}),
+        (10, 4, 3),
+        (Conv2d, (10, 5, 3, 1), 10, {"padding": (1, 0), "groups": 2}),
+        (Conv2d, (10, 1, 1, 1), 10, {"groups": 10}),
     ),
     "a body that is transposed": residual(
         (3, 2, 3),
