@@ -73,11 +73,9 @@ def main() -> int:
     steps = (graph_step, verilog_step, netlist_step, program_steps, engine_step)
     with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         outcomes = [outcome for found in pool.map(taken, steps) for outcome in found]
-    content = {
-        "command": "python -m benchmarks.mutation",
-        "mutants": [dataclasses.asdict(outcome) for outcome in outcomes],
-    }
-    write_complete(Path("docs/mutation.json"), json.dumps(content, indent=0) + "\n")
+    rows = ",\n".join(json.dumps(dataclasses.asdict(outcome)) for outcome in outcomes)
+    content = f'{{"command": "python -m benchmarks.mutation", "mutants": [\n{rows}\n]}}\n'
+    write_complete(Path("docs/mutation.json"), content)
     write_complete(Path("docs/mutation.md"), write_page(outcomes))
     return 0
 
