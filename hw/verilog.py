@@ -20,10 +20,12 @@ from nomul.network import CheckFailed, Lookup, Network, UserError
 
 __all__ = ["convert", "emit"]
 
+# A table keeps a bit for each of its addresses, zeros at its end too: Verilator 5.048 takes
+# `4'hf >> a | 16'hfff3 >> a` for `(4'hf | 4'h3) >> a`, and loses the upper twelve bits.
 _SCRIPT = """
 read_rtlil top.il
-proc
-opt_expr
+proc -noopt
+opt_expr t:$shift %n
 opt_clean
 opt_dff
 opt_clean -purge

@@ -1,6 +1,12 @@
 """What holds of every test."""
 
 import pytest
+from hypothesis import settings
+
+# Without more being said a test draws the same in every run: what has passed passes again.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("random", derandomize=False)
+settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,11 +3,11 @@
 PyTorch's operations, the golden model, the graph of every lowering method, the emitted Verilog in
 Verilator, programs of the folded engine, interpreted, and the engine's Verilog.
 
-The default tests draw the same networks in every run. What a slow test draws differs from run to
-run; where one fails, Hypothesis prints the smallest network that it found and a line
+What is drawn is the same in every run. ``pytest --hypothesis-profile=random`` draws other networks
+each time; where a test fails, Hypothesis prints the smallest network that it found and a line
 ``@reproduce_failure(...)``: written above the test, that brings the failure back, and so does
-``pytest --hypothesis-seed=N`` with the seed that pytest prints. The networks of the Verilog tests
-follow from a seed, the test's parameter.
+``--hypothesis-seed=N`` with the seed that pytest prints. The networks of the Verilog tests follow
+from a seed, the test's parameter.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ needs_verilator = pytest.mark.skipif(
 
 few = settings(
     deadline=None,
-    derandomize=True,
     print_blob=True,
     phases=[Phase.explicit, Phase.generate],  # the slow tests shrink
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -25,7 +25,7 @@ def check(rows: Weights) -> int:
     return sum(len(entry.terms) for entry in derived)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None)
 @given(weights())
 def test_derived_sums_are_the_rows_and_never_more_terms(rows: Weights) -> None:
     assert check(rows) <= sum(len(row) for row in terms(rows))

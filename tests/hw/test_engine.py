@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from amaranth.sim import Simulator
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from numpy.typing import NDArray
 
 from nomul.hw.engine import Engine
@@ -19,7 +19,7 @@ from nomul.hw.engine_verilog import emit_engine
 from nomul.hw.folding import fold
 from nomul.hw.program_image import MEMORIES, load_words
 from nomul.hw.verilog import convert
-from nomul.network import Conv2d, Dense, Network
+from nomul.network import Conv2d, Dense, Network, UserError
 from nomul.sim.batch import BatchSimulator, build_batch
 from nomul.sim.folded import packed_load_words, run_folded
 from nomul.sim.golden import evaluate_levels
@@ -113,7 +113,6 @@ def test_one_engine_runs_every_program_bit_for_bit_in_the_promised_time(
 @settings(
     max_examples=25,
     deadline=None,
-    derandomize=True,
     print_blob=True,
     phases=[Phase.explicit, Phase.generate],  # the slow test below shrinks
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -151,6 +150,10 @@ def test_an_engine_of_any_shape_runs_any_network(shape: str, tmp_path: Path) -> 
     )
     @given(chains(max_size=4))
     def any_network(network: Network) -> None:
+        try:
+            fold(network, roomy)
+        except UserError:  # a few are too large
+            reject()
         check(engine, roomy, network, 3)
 
     any_network()

@@ -64,7 +64,6 @@ def test_a_program_is_the_golden_model_on_any_lanes(case: str, lanes: tuple[int,
 @settings(
     max_examples=60,
     deadline=None,
-    derandomize=True,
     print_blob=True,
     phases=[Phase.explicit, Phase.generate],  # the slow test below shrinks
     suppress_health_check=[HealthCheck.too_slow],

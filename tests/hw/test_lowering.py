@@ -54,7 +54,6 @@ def test_any_number_of_levels_comes_in_and_goes_out(n_levels_in: int, n_levels: 
 @settings(
     max_examples=40,
     deadline=None,
-    derandomize=True,
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -33,7 +33,7 @@ def check(maxima: list[int], sums: SharedSums, looked_up: list[bool]) -> int:
 
 
 @pytest.mark.parametrize("every", [1, 2, 3])
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None)
 @given(weights())
 def test_no_choice_is_worse_than_none_complemented(every: int, rows: Weights) -> None:
     maxima = [1 + 5 * atom for atom in range(len(rows[0]))]

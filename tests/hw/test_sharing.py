@@ -45,7 +45,7 @@ def n_additions(rows: tuple[tuple[Term, ...], ...] | list[list[Term]]) -> int:
 
 
 @pytest.mark.parametrize("full_chains", [False, True])
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None)
 @given(weights())
 def test_rows_keep_their_values(full_chains: bool, rows: Weights) -> None:
     n_atoms = len(rows[0])
@@ -57,7 +57,7 @@ def test_rows_keep_their_values(full_chains: bool, rows: Weights) -> None:
         assert values(sums, atoms) == expected
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None)
 @given(weights())
 def test_every_pair_saves_an_addition(rows: Weights) -> None:
     before = terms(rows)
@@ -71,7 +71,7 @@ def test_every_pair_saves_an_addition(rows: Weights) -> None:
     assert used >= set(range(sums.n_atoms, sums.n_atoms + len(sums.pairs)))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None)
 @given(weights())
 def test_no_two_rows_have_a_pair_in_common_afterwards(rows: Weights) -> None:
     seen: set[frozenset[tuple[int, int, int]]] = set()

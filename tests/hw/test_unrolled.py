@@ -110,7 +110,6 @@ def test_the_latency_is_the_number_of_stages(n_stages: int) -> None:
 @settings(
     max_examples=15,
     deadline=None,
-    derandomize=True,
     print_blob=True,
     phases=[Phase.explicit, Phase.generate],  # the slow test below shrinks
     suppress_health_check=[HealthCheck.too_slow],

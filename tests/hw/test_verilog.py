@@ -142,6 +142,16 @@ def test_the_text_follows_from_the_network_alone() -> None:
     assert re.search(r"/[a-z]+/", text) is None, "no path of a machine"
 
 
+def test_tables_of_one_address_are_of_one_size() -> None:
+    """Else Verilator 5.048 simulates them wrong, as ``hw.verilog`` says."""
+    products = np.clip(-np.arange(16), -4, 0)[:, None]
+    layer = Dense(np.zeros((1, 1), np.uint8), products.astype(np.int32), np.zeros(1, np.int32))
+    network = Network(Input((1,), np.arange(15.0)), (layer,), Output("accumulators"))
+    text = emit(Unrolled(plan(network, methods={"layers.0": "plain"}, n_stages=0)))
+    tables = re.findall(r"(\d+)'h[0-9a-f]+ >> i__payload", text)
+    assert tables == ["16"] * 3
+
+
 def test_no_multiplier_is_in_it(tmp_path: Path) -> None:
     network = random_network((5, 4, 3), (16, 9), magnitude=1000, factored=True)
     text = emit(Unrolled(plan(network, methods={"layers.0": "plain"})))

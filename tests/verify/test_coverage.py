@@ -122,7 +122,6 @@ def levels_that_are_read(network: Network, number: int, levels: NDArray[np.int64
 @settings(
     max_examples=40,
     deadline=None,
-    derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(networks(("dense", "conv", "transposed", "pool", "lookup"), SMALL_TABLES, max_size=3))
