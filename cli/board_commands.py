@@ -136,9 +136,7 @@ def _verify_arguments(parser: ArgumentParser) -> None:
     effort.add_argument(
         "--fast", action="store_true", help="part of the samples at slow steps: the default"
     )
-    effort.add_argument(
-        "--full", action="store_true", help="the whole test set at every step that can take it"
-    )
+    effort.add_argument("--full", action="store_true", help="the whole test set at every step")
     parser.add_argument(
         "--out",
         metavar="DIR",

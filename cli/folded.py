@@ -12,11 +12,11 @@ import numpy as np
 from nomul.boards.catalog import Board
 from nomul.boards.engine_host import EngineHost
 from nomul.boards.engine_protocol import program_requests
+from nomul.boards.fitting import fold_for
 from nomul.boards.host import open_line
 from nomul.boards.protocol import BAUD, encode_frame
 from nomul.cli.steps import build_report, say, some_levels
 from nomul.hw.folded_memory import MapAllocator
-from nomul.hw.folding import fold
 from nomul.hw.program import Program, field_widths
 from nomul.network import Network
 from nomul.network.files import write_complete
@@ -35,10 +35,11 @@ def fold_network(network: Network, board: Board, path: Path | None) -> dict[str,
     Returns
     -------
     dict
-        ``board``, ``lanes``, ``cycles_per_sample``, ``samples_per_second`` at the board's clock,
-        ``products_per_cycle`` on average, ``lane_use``, the share of lane-cycles that sum a
-        product, and ``memory``: of each the entries used, and how many there are. If ``path`` is
-        given, ``program`` and ``bytes``.
+        ``board``, ``lanes``, ``most_cycles_per_sample``, which levels without a zero take,
+        ``least_samples_per_second`` at the board's clock, ``least_products_per_cycle``,
+        ``least_lane_use``, the share of lane-cycles that sum a product then, and ``memory``: of
+        each the entries used, and how many there are. If ``path`` is given, ``program`` and
+        ``bytes``.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def fold_network(network: Network, board: Board, path: Path | None) -> dict[str,
         If the network does not fit the engine, or ``path`` cannot be written.
     """
     settings = board.engine_settings
-    program = fold(network, settings)
+    program = fold_for(network, board)
     cycles = sample_cycles(program)
     products = sum(made.products(settings) for made in program.passes)
     used = {
@@ -64,10 +65,10 @@ def fold_network(network: Network, board: Board, path: Path | None) -> dict[str,
     result: dict[str, Any] = {
         "board": board.name,
         "lanes": settings.lanes,
-        "cycles_per_sample": cycles,
-        "samples_per_second": round(board.clock_mhz * 1e6 / cycles, 1),
-        "products_per_cycle": round(products / cycles, 2),
-        "lane_use": round(products / (cycles * settings.lanes), 4),
+        "most_cycles_per_sample": cycles,
+        "least_samples_per_second": round(board.clock_mhz * 1e6 / cycles, 1),
+        "least_products_per_cycle": round(products / cycles, 2),
+        "least_lane_use": round(products / (cycles * settings.lanes), 4),
         "memory": {name: {"used": n, "available": of} for name, (n, of) in used.items()},
     }
     if path is not None:
@@ -94,7 +95,7 @@ def build_folded(network: Network, board: Board, out: Path) -> dict[str, Any]:
     from nomul.boards.build import build_engine
     from nomul.boards.flash_boot import flash_image
 
-    program = fold(network, board.engine_settings)
+    program = fold_for(network, board)
     built = build_engine(board, out, program)
     report = build_report(built)
     frames = program_frames(program)
@@ -119,7 +120,7 @@ def load_program(network: Network, board: Board, port: str) -> dict[str, Any]:
     CheckFailed
         If the line changes what is sent.
     """
-    program = fold(network, board.engine_settings)
+    program = fold_for(network, board)
     n_bytes = len(program_frames(program))
     with open_line(port) as line:
         say(f"{n_bytes:,} bytes go to {port}: about {math.ceil(n_bytes * _BYTE_S)} s.")
@@ -148,7 +149,7 @@ def run_samples(
     CheckFailed
         If the line changes what is sent, or a bit of the program has changed on the board.
     """
-    program = fold(network, board.engine_settings)
+    program = fold_for(network, board)
     levels = some_levels(network, dataset, n_samples)
     expected = evaluate_levels(network, levels).reshape(len(levels), -1)
     if network.output.kind != "class":

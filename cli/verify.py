@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import tempfile
 from pathlib import Path
 
 from nomul.boards.catalog import Board, find_board
+from nomul.boards.fitting import fold_for
 from nomul.cli.evaluation import check_features
 from nomul.cli.training import experiment_data
 from nomul.network import CheckFailed, Network, UserError
@@ -79,6 +81,8 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="nomul-verify-") as name:
         for rung in ladder:
             taken = everything if rung.takes_directed else samples
+            if not as_json and sys.stdout.isatty():
+                print(f"{rung.name} ...", end="\r", flush=True)
             step = climb(rung, taken, Path(name))
             steps.append(step)
             if not as_json:
@@ -148,6 +152,8 @@ def verify_again(folder: Path, *, as_json: bool) -> None:
 def _subject(path: Path, board: Board, data: str | None, *, folded: bool) -> Subject:
     """Return what a network file and what lies beside it say."""
     network = Network.load(path)
+    if folded:
+        fold_for(network, board)  # refuses, before data are read, what the board does not hold
     experiment, dataset = _known(path.parent / "experiment.toml", data)
     return Subject(network, board, folded, path.parent, experiment, dataset)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from nomul.hw.drain import Drain
 from nomul.hw.engine_memory import LoadedMemory, SPRAMMemory
 from nomul.hw.engine_settings import WORD_BITS, EngineSettings
 from nomul.hw.lanes import Lanes
+from nomul.hw.level_reader import ENDING, LevelReader, NonzeroReader
 from nomul.hw.program import RESULTS, Program, field_widths
 from nomul.hw.program_image import MEMORIES, Memory, memory_words
 from nomul.hw.taps import Taps
@@ -20,10 +21,6 @@ __all__ = ["LOADED", "EngineCore"]
 
 LOADED = data.StructLayout({"memory": 3, "step": 3, "address": WORD_BITS, "word": WORD_BITS})
 """What is loaded: a word, and the memory, the step of the search and the address it is for."""
-
-# Whether a tap ends its block; whether that is the last of its line, or of the last channels; which
-# loop advances behind it.
-_ENDING = data.StructLayout({"block": 1, "positions": 1, "blocks": 1, "advancing": 3})
 
 
 class _Samples:
@@ -78,6 +75,8 @@ class EngineCore(wiring.Component):
         self.program = program
         self.content = memory_words(program) if program else {}
         self.memories: list[LoadedMemory] = []
+        # A word is written in the cycle after that in which it comes, often from far away.
+        self._loaded, self._is_loaded = Signal(LOADED, reset_less=True), Signal()
         super().__init__(
             {
                 "advance": In(1),
@@ -106,6 +105,7 @@ class EngineCore(wiring.Component):
         m = Module()
         settings = self.settings
         self.memories = []
+        m.d.sync += [self._loaded.eq(self.load), self._is_loaded.eq(self.load_valid)]
         fields = {
             name: Signal(width, name=name, reset_less=True)
             for name, width in field_widths(settings).items()
@@ -113,29 +113,28 @@ class EngineCore(wiring.Component):
         m.submodules.taps = taps = Taps(settings, fields)
         m.submodules.lanes = lanes = Lanes(settings)
         m.submodules.drain = drain = Drain(settings, fields)
-        m.submodules.maps = maps = memory.Memory(
-            shape=settings.level_bits, depth=settings.map_depth, init=[]
-        )
+        make_reader = NonzeroReader if settings.skips_zeros else LevelReader
+        m.submodules.reader = reader = make_reader(settings, fields)
 
         samples = _Samples(settings.map_bits)
-        self._accept_levels(m, samples, drain, maps.write_port())
-        summing = self._sum_taps(m, fields, maps, taps, lanes, drain)
+        self._accept_levels(m, samples, drain, reader)
+        summing = self._sum_taps(m, fields, reader, taps, lanes, drain)
         self._drain_sums(m, lanes, drain)
         self._run_passes(m, fields, samples, taps, lanes, drain, summing)
         self._note_faults(m)
         return m
 
     def _accept_levels(
-        self, m: Module, samples: _Samples, drain: Drain, write: memory.WritePort
+        self, m: Module, samples: _Samples, drain: Drain, reader: LevelReader
     ) -> None:
         """Fill the map with samples, in the cycles in which the drain does not."""
         accepted = Signal()
         m.d.comb += [
             self.level_ready.eq(self.run & samples.wanted & ~samples.there & ~drain.map_write),
             accepted.eq(self.level_ready & self.level_valid),
-            write.en.eq(drain.map_write | accepted),
-            write.addr.eq(Mux(drain.map_write, drain.map_address, samples.n_received)),
-            write.data.eq(Mux(drain.map_write, drain.map_level, self.level)),
+            reader.write.eq(drain.map_write | accepted),
+            reader.write_address.eq(Mux(drain.map_write, drain.map_address, samples.n_received)),
+            reader.write_level.eq(Mux(drain.map_write, drain.map_level, self.level)),
         ]
         with m.If(accepted):
             m.d.sync += samples.n_received.eq(samples.n_received + 1)
@@ -148,41 +147,38 @@ class EngineCore(wiring.Component):
         self,
         m: Module,
         fields: Mapping[str, Signal],
-        maps: memory.Memory,
+        reader: LevelReader,
         taps: Taps,
         lanes: Lanes,
         drain: Drain,
     ) -> Value:
         """Bring each tap's products to the lanes; return whether any is on its way."""
         settings = self.settings
-        # First a tap's level is read; then its table row and weights; then they meet in a lane. A
-        # cycle later, when a block has ended, its sums move on.
-        ending = Signal(_ENDING)
-        level_ending, product_ending, sums_ending = (Signal(_ENDING) for _ in range(3))
-        level_there, product_there = Signal(), Signal()
+        # First a tap's level is read; then its table row and weights; then they meet in a lane as a
+        # product; then that is added. A cycle later, when a block has ended, its sums move on.
+        tap, read = reader.tap, reader.read
+        row_ending, product_ending, sums_ending = (Signal(ENDING) for _ in range(3))
+        row_there, product_there = Signal(), Signal()
         m.d.comb += [
-            ending.block.eq(taps.valid & taps.block_ends),
-            ending.positions.eq(taps.positions_end),
-            ending.blocks.eq(taps.blocks_end),
-            ending.advancing.eq(taps.advancing),
+            taps.hold.eq(reader.hold),
+            reader.tap_valid.eq(taps.valid),
+            tap.inside.eq(taps.inside),
+            tap.weight_address.eq(taps.weight_address),
+            tap.in_shortcut.eq(taps.in_shortcut),
+            tap.ending.block.eq(taps.valid & taps.block_ends),
+            tap.ending.positions.eq(taps.positions_end),
+            tap.ending.blocks.eq(taps.blocks_end),
+            tap.ending.advancing.eq(taps.advancing),
         ]
         m.d.sync += [
-            *(level_there.eq(taps.valid), product_there.eq(level_there)),
-            level_ending.eq(ending),
-            product_ending.eq(level_ending),
+            *(row_there.eq(reader.valid), product_there.eq(row_there)),
+            row_ending.eq(read.ending),
+            product_ending.eq(row_ending),
             sums_ending.eq(product_ending),
         ]
         page: Value = fields["page"]
         if settings.shortcuts:
-            in_shortcut = Signal()
-            m.d.sync += in_shortcut.eq(taps.in_shortcut)
-            page = Mux(in_shortcut, fields["shortcut_page"], page)
-        inside = Signal(settings.position_lanes)
-        weight_address = Signal.like(taps.weight_address)
-        m.d.sync += [
-            inside.eq(taps.inside),
-            weight_address.eq(taps.weight_address),
-        ]
+            page = Mux(read.in_shortcut, fields["shortcut_page"], page)
         tables = self._memory(
             m,
             "tables",
@@ -191,19 +187,18 @@ class EngineCore(wiring.Component):
             settings.position_lanes,
         )
         for lane in range(settings.position_lanes):
-            map_read = maps.read_port()
-            level, nothing = Signal(settings.level_bits, name=f"level_{lane}"), ~inside[lane]
-            row = Cat(map_read.data, page) | nothing.replicate(settings.row_bits)
+            level, nothing = Signal(settings.level_bits, name=f"level_{lane}"), ~read.inside[lane]
+            row = Cat(reader.levels[lane], page) | nothing.replicate(settings.row_bits)
             m.d.comb += [
-                map_read.addr.eq(taps.address[lane]),
+                reader.address[lane].eq(taps.address[lane]),
                 tables.read_address[lane].eq(row),
                 lanes.rows[lane].eq(tables.read_data[lane]),
                 lanes.levels[lane].eq(level),
             ]
-            m.d.sync += level.eq(map_read.data & ~nothing.replicate(settings.level_bits))
-        self._weights(m, taps, lanes, fields, weight_address, product_there)
+            m.d.sync += level.eq(reader.levels[lane] & ~nothing.replicate(settings.level_bits))
+        self._weights(m, taps, lanes, fields, read.weight_address, row_there)
         m.d.comb += [
-            lanes.valid.eq(product_there),
+            lanes.valid.eq(row_there),
             lanes.move.eq(sums_ending.block),
             lanes.is_greatest.eq(fields["is_greatest"]),
             lanes.shift.eq(drain.shift),
@@ -212,7 +207,7 @@ class EngineCore(wiring.Component):
             drain.blocks_end.eq(sums_ending.blocks),
             drain.advancing.eq(sums_ending.advancing),
         ]
-        return level_there | product_there | sums_ending.block
+        return reader.busy | row_there | product_there | sums_ending.block
 
     def _drain_sums(self, m: Module, lanes: Lanes, drain: Drain) -> None:
         """Take sums out of the lanes, past biases and thresholds."""
@@ -319,7 +314,7 @@ class EngineCore(wiring.Component):
         taps: Taps,
         lanes: Lanes,
         fields: Mapping[str, Signal],
-        address: Signal,
+        address: Value,
         wanted: Signal,
     ) -> None:
         """Read weights, from ``address`` to the next cycle, when they are ``wanted``."""
@@ -363,9 +358,10 @@ class EngineCore(wiring.Component):
     def _loads(
         self, m: Module, name: Memory, target: LoadedMemory | SPRAMMemory, step: int = 0
     ) -> None:
-        is_meant = (self.load.memory == MEMORIES.index(name)) & (self.load.step == step)
+        word = self._loaded
+        is_meant = (word.memory == MEMORIES.index(name)) & (word.step == step)
         m.d.comb += [
-            target.write.eq(self.load_valid & is_meant),
-            target.write_address.eq(self.load.address),
-            target.write_data.eq(self.load.word),
+            target.write.eq(self._is_loaded & is_meant),
+            target.write_address.eq(word.address),
+            target.write_data.eq(word.word),
         ]

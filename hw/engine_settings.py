@@ -7,10 +7,13 @@ from typing import Literal
 
 from nomul.network.errors import UserError
 
-__all__ = ["WORD_BITS", "EngineSettings", "WeightMemory"]
+__all__ = ["GROUP", "WORD_BITS", "EngineSettings", "WeightMemory"]
 
 WORD_BITS = 16
 """Of everything that is loaded: a program's fields, and the parts of wide memory words."""
+
+GROUP = 4
+"""Levels that lie side by side, of which an engine that skips zeros sees at once which are 0."""
 
 WeightMemory = Literal["block", "spram", "port"]
 
@@ -51,6 +54,9 @@ class EngineSettings:
         after power-up. ``"port"``: a memory outside, read in bursts.
     shortcuts
         Whether a pass can add a second source, as residuals need.
+    skips_zeros
+        Whether the taps of a group of levels take a cycle only for each that is not 0 at all
+        position lanes, and at least one: so the time of a sample depends on its levels.
     parity
         Whether each 16 bits of what is loaded have one more, and every read is checked for a bit
         that has changed: in block RAM, for single-ported RAM and memories outside have no room.
@@ -75,6 +81,7 @@ class EngineSettings:
     program_depth: int = 512
     weight_memory: WeightMemory = "spram"
     shortcuts: bool = False
+    skips_zeros: bool = False
     parity: bool = False
 
     def __post_init__(self) -> None:
@@ -102,6 +109,16 @@ class EngineSettings:
                 raise UserError(
                     f"An engine's {name} is {getattr(self, name)}: it can be {least} to {most:,}."
                 )
+        if self.skips_zeros and self.weight_memory == "port":
+            raise UserError(
+                "An engine that skips zeros reads weights out of their order: its weight_memory "
+                'can be "block" or "spram", not "port".'
+            )
+        if self.skips_zeros and self.weight_depth % (2 * GROUP):
+            raise UserError(
+                f"The weight_depth of an engine that skips zeros is {self.weight_depth}: it can be "
+                f"a multiple of {2 * GROUP}, for each half to begin with a group."
+            )
 
     @property
     def lanes(self) -> int:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from nomul.hw.engine_settings import EngineSettings
+from nomul.hw.engine_settings import GROUP, EngineSettings
 from nomul.hw.residual import levels_read
 from nomul.network import Network, UserError, Weighted
 from nomul.network.layers import INPUT_NAME, layer_name
@@ -94,6 +94,10 @@ class Tables:
         )
         return len(self._pages) - 1
 
+    def adds_nothing_at_level_0(self, page: int) -> bool:
+        """Return whether every product of level 0 is 0, as where a level is a rectified sum."""
+        return not self._pages[page][0].any()
+
     def content(self) -> NDArray[np.int16]:
         """Return all pages, int16, shape (pages, levels, columns)."""
         empty = np.zeros((0, self.settings.rows, self.settings.columns), np.int16)
@@ -104,7 +108,7 @@ class MapAllocator:
     """Where the levels of the sample and of each layer lie, from when to when.
 
     The sample lies at address 0, and nothing else ever does: so the next one may arrive while the
-    last passes run.
+    last passes run. Where zeros are skipped, each map begins with a group of levels.
 
     Raises
     ------
@@ -114,6 +118,7 @@ class MapAllocator:
 
     def __init__(self, network: Network, settings: EngineSettings) -> None:
         self._network = network
+        self._grain = GROUP if settings.skips_zeros else 1
         self._places = {INPUT_NAME: 0}
         last_use = {INPUT_NAME: len(network.layers)}
         for number, layer in enumerate(network.layers):
@@ -144,7 +149,8 @@ class MapAllocator:
         return self._places.get(name, 0)
 
     def _size(self, name: str) -> int:
-        return math.prod(self._network.shapes[name])
+        n_levels = math.prod(self._network.shapes[name])
+        return -(-n_levels // self._grain) * self._grain
 
 
 def _lowest_gap(taken: list[tuple[int, int]], size: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nomul.hw.engine_settings import EngineSettings
+from nomul.hw.engine_settings import GROUP, EngineSettings
 from nomul.hw.folded_geometry import (
     Axis,
     axes,
@@ -234,11 +234,20 @@ class _Scheduler:
                 if not taps.size:
                     taps = np.zeros((n_out, 1), np.uint8)
                 taps = np.hstack([taps, shortcut_weights[channels]])
-                made = self._pass(name, layer.source, shape, lines, positions, group)
+                shortcut = None
                 if added:
                     shortcut = self._shortcut(added, lines, positions, group)
-                    made = replace(made, shortcut=replace(shortcut, page=shortcut_page))
-                made = self._with_idle(name, made)
+                    shortcut = replace(shortcut, page=shortcut_page)
+                made = self._pass(
+                    name,
+                    layer.source,
+                    shape,
+                    lines,
+                    positions,
+                    group,
+                    skips_zeros=self._skips_zeros(shape, group, page, shortcut),
+                )
+                made = self._with_idle(name, replace(made, shortcut=shortcut))
                 per_channel = layer.thresholds is not None and layer.thresholds.ndim == 2
                 made = replace(
                     made,
@@ -252,10 +261,24 @@ class _Scheduler:
                     assert layer.thresholds is not None, "they are for each channel"
                     start = self._add_thresholds(layer.thresholds[channels])
                     made = replace(made, threshold_start=start)
-                # A weight with a sign adds the complement of its product: 1 less than wanted.
-                signs = taps >> self.settings.magnitude_bits
-                self.biases += (layer.bias[channels] + signs.sum(axis=1, dtype=np.int64)).tolist()
+                biases = layer.bias[channels].astype(np.int64)
+                if not self.settings.skips_zeros:
+                    # A weight with a sign adds the complement of its product: 1 less than wanted.
+                    biases += (taps >> self.settings.magnitude_bits).sum(axis=1, dtype=np.int64)
+                self.biases += biases.tolist()
                 yield made
+
+    def _skips_zeros(
+        self, shape: Shape, group: _Group, page: int, shortcut: Shortcut | None
+    ) -> bool:
+        """Return whether a pass can: its groups of levels lie together, and zeros add nothing."""
+        if not self.settings.skips_zeros or not self.tables.adds_nothing_at_level_0(page):
+            return False
+        if group.n_in % GROUP:
+            return False
+        return shortcut is None or (
+            shortcut.is_in_groups and self.tables.adds_nothing_at_level_0(shortcut.page)
+        )
 
     def _shortcut_weights(self, added: Branches, n_out: int) -> tuple[int, NDArray[np.uint8]]:
         """Return the page of a shortcut's table and its weights, shape (channels, levels)."""
@@ -286,6 +309,9 @@ class _Scheduler:
         n_channels, n_taps = taps.shape
         lanes = self.settings.channel_lanes
         start = sum(map(len, self.weights))
+        if self.settings.skips_zeros and start % GROUP:
+            self.weights.append(np.zeros((GROUP - start % GROUP, lanes), np.uint8))
+            start += len(self.weights[-1])
         padded = np.zeros((-(-n_channels // lanes) * lanes, n_taps), np.uint8)
         padded[:n_channels] = taps
         words = padded.reshape(-1, lanes, n_taps).swapaxes(1, 2)
@@ -311,6 +337,7 @@ class _Scheduler:
         group: _Group,
         *,
         is_greatest: bool = False,
+        skips_zeros: bool = False,
     ) -> Pass:
         """Return the pass without what lies in the memories of weights, biases and thresholds."""
         settings = self.settings
@@ -323,14 +350,16 @@ class _Scheduler:
         n_channel_blocks = -(-group.n_out // n_channels)
         # Outputs without a tap take one, outside the source: its weights have no sign.
         empty = not lines.taps or not positions.taps
-        kernel = (group.n_in, len(positions.taps), len(lines.taps))
+        skips_zeros = skips_zeros and not empty
+        levels_read = GROUP if skips_zeros else 1
+        kernel = (group.n_in // levels_read, len(positions.taps), len(lines.taps))
         last = (
             *((0, 0, 0) if empty else (n - 1 for n in kernel)),
             *(n_blocks - 1, lines.count - 1, n_channel_blocks - 1),
         )
         line = width * n_in
         address_stride = (
-            *(1, n_in, line, lanes * positions.stride * n_in, lines.stride * line),
+            *(levels_read, n_in, line, lanes * positions.stride * n_in, lines.stride * line),
             int(is_greatest),
         )
         out_stride = (
@@ -369,6 +398,7 @@ class _Scheduler:
             threshold_start=0,
             thresholds_per_channel=False,
             result=result,
+            skips_zeros=skips_zeros,
         )
         if not empty:
             check_reach(name, lines, height)
@@ -377,8 +407,8 @@ class _Scheduler:
 
     def _with_idle(self, name: str, made: Pass) -> Pass:
         """Let the sums of each block leave before the next ones come."""
-        lanes = self.settings.position_lanes if made.last[3] else made.n_positions_last
-        made = replace(made, idle=max(1, made.n_channels * lanes - made.taps))
+        waited = 0 if self.settings.skips_zeros else made.sums(self.settings) - made.taps
+        made = replace(made, idle=max(1, waited))
         check_counts(name, made, self.settings)
         return made
 

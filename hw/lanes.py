@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,11 +17,13 @@ class Lanes(wiring.Component):
     """One accumulator for each channel lane of each position lane.
 
     A weight chooses a product from its position's table row, and complements it if it has a sign:
-    that is 1 less than the negative, which the bias knows. Behind a block, all sums move into a
+    that is 1 less than the negative, which the bias knows. Where zeros are skipped no bias can
+    know, and each adder has a carry for it. Behind a block, all sums move into a
     row of registers for each position, from which they are shifted while the next one is summed.
-    No tap comes in that cycle, so that an adder's bit and its flip-flop are one logic cell.
+    No product is added in that cycle, so that an adder's bit and its flip-flop are one logic cell.
 
-    Initiation interval: 1 cycle. A sum can be read in the cycle behind ``move``.
+    Latency: a tap is part of its sums 2 cycles later, a sum can be read in the cycle behind
+    ``move``. Initiation interval: 1 cycle.
 
     Parameters
     ----------
@@ -35,7 +37,8 @@ class Lanes(wiring.Component):
     valid : In(1)
         There is a tap.
     move : In(1)
-        The block before is complete, and there is no tap: its sums move, and begin again.
+        All taps of a block are part of its sums, and there was no tap in the cycle before: its
+        sums move, and begin again.
     rows : In, for each position lane
         The table row of its level: products, the first column's in the lowest bits.
     levels : In, for each position lane
@@ -77,22 +80,31 @@ class Lanes(wiring.Component):
         settings = self.settings
         row = self.rows[position]
         products = [row.word_select(c, settings.product_bits) for c in range(settings.columns)]
-        changes, begins = self.valid | self.move | self.clear, self.move | self.clear
+        there = Signal(name=f"there_{position}")
+        m.d.sync += there.eq(self.valid)
+        changes, begins = there | self.move | self.clear, self.move | self.clear
         finished: list[Value] = []
         for channel in range(settings.channel_lanes):
             weight = self.weights.word_select(channel, settings.weight_bits)
             magnitude, sign = weight[: settings.magnitude_bits], weight[-1]
-            product = _chosen(products, magnitude) ^ sign.replicate(settings.product_bits)
+            name = f"{position}_{channel}"
+            product = Signal(settings.product_bits, name=f"product_{name}", reset_less=True)
+            chosen = _chosen(products, magnitude)
+            m.d.sync += product.eq(chosen ^ sign.replicate(settings.product_bits))
             # Without a reset of its own: a flip-flop has one such pin, and blocks need it.
-            total = Signal(
-                signed(settings.sum_bits), name=f"sum_{position}_{channel}", reset_less=True
-            )
+            total = Signal(signed(settings.sum_bits), name=f"sum_{name}", reset_less=True)
+            following = total + product.as_signed()
+            if settings.skips_zeros:
+                is_negative = Signal(name=f"is_negative_{name}", reset_less=True)
+                m.d.sync += is_negative.eq(sign)
+                following = (Cat(1, total) + Cat(is_negative, product).as_signed())[1:]
             with m.If(changes):
-                m.d.sync += total.eq(Mux(begins, 0, total + product.as_signed()))
+                m.d.sync += total.eq(Mux(begins, 0, following))
             finished.append(total)
 
         greatest = Signal(settings.level_bits, name=f"greatest_{position}", reset_less=True)
-        level = self.levels[position]
+        level = Signal.like(self.levels[position], name=f"level_{position}", reset_less=True)
+        m.d.sync += level.eq(self.levels[position])
         with m.If(changes):
             m.d.sync += greatest.eq(Mux(begins, 0, Mux(level > greatest, level, greatest)))
         finished[0] = Mux(self.is_greatest, greatest, finished[0])

@@ -12,6 +12,10 @@ A pass makes one layer, or one group of its channels. Six loops, the innermost f
 When loop k advances, all inner ones begin again, and the address of the tap and that of the block
 in the output grow by the steps of k: so the hardware adds one number a cycle, and never multiplies.
 All addresses are of levels; maps lie line by line, position by position, channel by channel.
+
+A pass that skips zeros counts channels in groups: four levels side by side are read at once, at all
+position lanes, and only those channels take a tap that have another level than 0 somewhere; if all
+are 0, the first one does. The sums of a block wait where those of the one before have not left.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from nomul.hw.engine_settings import WORD_BITS, EngineSettings
+from nomul.hw.engine_settings import GROUP, WORD_BITS, EngineSettings
 
 __all__ = [
     "COORDINATE_BITS",
@@ -74,12 +78,18 @@ class Shortcut:
     address_step: tuple[int, ...]
     lane_address: int
 
-    def fields(self) -> dict[str, int]:
-        """Return what a pass with this shortcut has in the fields that are the shortcut's."""
+    @property
+    def is_in_groups(self) -> bool:
+        """Whether all levels lie in whole groups, where their source begins with one."""
+        numbers = (self.n_levels, self.start_address, self.lane_address, *self.address_step)
+        return all(number % GROUP == 0 for number in numbers)
+
+    def fields(self, levels_read: int) -> dict[str, int]:
+        """Return what a pass with this shortcut, of so many levels a tap, has in its fields."""
         steps = zip(LOOPS[3:], self.address_step, strict=True)
         return {
             "has_shortcut": 1,
-            "shortcut_last": self.n_levels - 1,
+            "shortcut_last": self.n_levels // levels_read - 1,
             "shortcut_page": self.page,
             "shortcut_start": self.start_address,
             "shortcut_lane": self.lane_address,
@@ -113,7 +123,8 @@ class Pass:
         The greatest level of a window, of one channel a block, in place of a sum.
     idle
         Cycles after the taps of each block: one, in which its sums move on, and more where those of
-        the block before have not all left by then.
+        the block before have not all left by then. An engine that skips zeros sees by itself how
+        many.
     weight_start
         Word of the first tap's weights.
     n_channels, n_channels_last
@@ -135,6 +146,8 @@ class Pass:
         Whether the answer is complete behind it.
     shortcut
         What else is added to its sums; None in most passes.
+    skips_zeros
+        Whether the loop over channels counts groups of levels, of which zeros are left out.
     """
 
     last: tuple[int, ...]
@@ -165,20 +178,31 @@ class Pass:
     is_last_of_input: bool = False
     is_last: bool = False
     shortcut: Shortcut | None = None
+    skips_zeros: bool = False
+
+    @property
+    def levels_read(self) -> int:
+        """Levels of each position that are read at a time."""
+        return GROUP if self.skips_zeros else 1
 
     @property
     def kernel_taps(self) -> int:
-        """Taps of a block, without those of a shortcut."""
-        return (self.last[0] + 1) * (self.last[1] + 1) * (self.last[2] + 1)
+        """Taps of a block, without those of a shortcut; zeros count."""
+        return self.levels_read * (self.last[0] + 1) * (self.last[1] + 1) * (self.last[2] + 1)
 
     @property
     def taps(self) -> int:
-        """Taps of a block."""
+        """Taps of a block; zeros count."""
         return self.kernel_taps + (self.shortcut.n_levels if self.shortcut else 0)
 
     @property
     def blocks(self) -> int:
         return (self.last[3] + 1) * (self.last[4] + 1) * (self.last[5] + 1)
+
+    def sums(self, settings: EngineSettings) -> int:
+        """Return how many sums leave behind a block, one a cycle."""
+        n_positions = settings.position_lanes if self.last[3] else self.n_positions_last
+        return self.n_channels * n_positions
 
     def products(self, settings: EngineSettings) -> int:
         """Return how many products are summed for a sample, those of padded positions included."""
@@ -202,7 +226,8 @@ class Pass:
         if settings.shortcuts:
             found |= {name: 0 for name in names if "shortcut" in name}
         if self.shortcut:
-            found |= self.shortcut.fields()
+            found |= self.shortcut.fields(self.levels_read)
+        found["sums"] = self.sums(settings)
         return {name: found[name] if name in found else int(getattr(self, name)) for name in names}
 
     def words(self, settings: EngineSettings) -> list[int]:
@@ -222,10 +247,13 @@ def field_widths(settings: EngineSettings) -> Mapping[str, int]:
     widths |= dict.fromkeys(("start_address", "lane_address", "out_lane", "out_start"), address)
     coordinates = ("start_x", "start_y", "x_stride", "y_stride", "lane_x", "width", "height")
     widths |= dict.fromkeys(coordinates, COORDINATE_BITS)
+    waiting = {"idle": 10}
+    if settings.skips_zeros:
+        waiting = {"skips_zeros": 1, "sums": settings.lanes.bit_length()}
     widths |= {
         "page": settings.row_bits - settings.level_bits,
         "is_greatest": 1,
-        "idle": 10,
+        **waiting,
         "weight_start": (settings.weight_depth - 1).bit_length(),
         "n_channels": lanes,
         "n_channels_last": lanes,
@@ -264,7 +292,8 @@ class Program:
         int16, shape (pages, levels, columns): products.
     biases
         int32, shape (channels,). A weight with a sign adds the complement of its product, which is
-        1 less than the negative: the bias has the 1 for each of them.
+        1 less than the negative: the bias has the 1 for each of them. An engine that skips zeros
+        adds the negative itself.
     thresholds
         int32, shape (channels, levels - 1), rising.
     input_order

@@ -8,7 +8,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from nomul.hw.engine_settings import EngineSettings
+from nomul.hw.engine_settings import GROUP, EngineSettings
 from nomul.hw.program import COORDINATE_BITS, LOOPS, field_widths
 
 __all__ = ["Taps"]
@@ -19,8 +19,9 @@ _TAP_LOOPS = 3
 class Taps(wiring.Component):
     """The taps of a pass, block after block, as :mod:`nomul.hw.program` tells.
 
-    Initiation interval: 1 cycle, and ``idle`` cycles more behind each block. The first tap is there
-    in the cycle behind ``start``.
+    Initiation interval: 1 cycle, and ``idle`` cycles more behind each block; in an engine that
+    skips zeros, 1 cycle without ``hold``, and a tap may be a group of levels. The first tap is
+    there in the cycle behind ``start``.
 
     Parameters
     ----------
@@ -33,6 +34,8 @@ class Taps(wiring.Component):
     -------
     start : In(1)
         Begins the pass.
+    hold : In(1)
+        This cycle's tap is there in the next one too. Never set but where zeros are skipped.
     running : Out(1)
         Taps or idle cycles are left.
     valid : Out(1)
@@ -40,7 +43,7 @@ class Taps(wiring.Component):
     address : Out, for each position lane
         Of its level.
     inside : Out(position lanes)
-        Whether each level is in the map.
+        Whether each level is in the map; where zeros are skipped, and its sum is wanted.
     weight_address : Out
         Of the tap's weights.
     in_shortcut : Out(1)
@@ -59,6 +62,7 @@ class Taps(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
+                "hold": In(1),
                 "running": Out(1),
                 "valid": Out(1),
                 "address": Out(settings.map_bits).array(settings.position_lanes),
@@ -102,11 +106,12 @@ class Taps(wiring.Component):
         for k in range(_TAP_LOOPS, len(LOOPS)):
             m.d.comb += self.advancing[k - _TAP_LOOPS].eq(advances[k])
 
-        idle = Signal(widths["idle"])
+        idle = Signal(widths.get("idle", 0))
         idling = idle.any()
         m.d.comb += self.valid.eq(self.running & ~idling)
         with m.If(idling):
             m.d.sync += idle.eq(idle - 1)
+        moves = self.valid & ~self.hold
 
         address = Signal(self.settings.map_bits, reset_less=True)
         # Where the block begins; a tap's column and row come on top.
@@ -119,7 +124,9 @@ class Taps(wiring.Component):
         m.d.comb += self.weight_address.eq(weight_address)
         following = Signal.like(address)
         m.d.comb += following.eq(address)
-        with m.If(self.valid):
+        levels_read = Mux(fields["skips_zeros"], GROUP, 1) if self.settings.skips_zeros else 1
+        next_weights = weight_address + levels_read
+        with m.If(moves):
             for k, loop in enumerate(LOOPS):
                 with m.If(advances[k]):
                     m.d.comb += following.eq(address + fields[f"address_step_{loop}"])
@@ -130,7 +137,7 @@ class Taps(wiring.Component):
                     ]
             m.d.sync += [
                 address.eq(following),
-                weight_address.eq(weight_address + 1),
+                weight_address.eq(next_weights),
                 begins.eq(self.block_ends),
             ]
             with m.If(self.block_ends):
@@ -145,11 +152,13 @@ class Taps(wiring.Component):
                     m.d.sync += [
                         block_x.eq(fields["start_x"]),
                         block_y.eq(fields["start_y"]),
-                        block_weights.eq(weight_address + 1),
+                        block_weights.eq(next_weights),
                     ]
                 with m.Else():
                     m.d.sync += weight_address.eq(block_weights)
-                m.d.sync += [idle.eq(fields["idle"]), more.eq(~inner_end)]
+                m.d.sync += more.eq(~inner_end)
+                if "idle" in fields:
+                    m.d.sync += idle.eq(fields["idle"])
         m.d.comb += self.running.eq(more | idling)
         with m.If(self.start):
             m.d.sync += [
@@ -164,19 +173,17 @@ class Taps(wiring.Component):
             ]
         lane_step: Value = fields["lane_address"]
         if self.settings.shortcuts:
-            self._shortcut(m, turns, address, following, counts["channel"])
+            self._shortcut(m, moves, turns, address, following, counts["channel"])
             lane_step = Mux(self.in_shortcut, fields["shortcut_lane"], lane_step)
 
         lane_address: Value = address
         lane_x: Value = (block_x + counts["column"])[:COORDINATE_BITS]
         y = (block_y + counts["row"])[:COORDINATE_BITS]
         for lane in range(self.settings.position_lanes):
-            m.d.comb += [
-                self.address[lane].eq(lane_address),
-                self.inside[lane].eq(
-                    self.in_shortcut | (lane_x < fields["width"]) & (y < fields["height"])
-                ),
-            ]
+            inside = self.in_shortcut | (lane_x < fields["width"]) & (y < fields["height"])
+            if self.settings.skips_zeros:
+                inside &= ~at_end[3] | (fields["n_positions_last"] > lane)
+            m.d.comb += [self.address[lane].eq(lane_address), self.inside[lane].eq(inside)]
             lane_address = (lane_address + lane_step)[: self.settings.map_bits]
             lane_x = (lane_x + fields["lane_x"])[:COORDINATE_BITS]
         return m
@@ -188,16 +195,22 @@ class Taps(wiring.Component):
         return kernel_ends & self.fields["has_shortcut"] & ~self.in_shortcut
 
     def _shortcut(
-        self, m: Module, turns: Value, address: Signal, following: Value, n_seen: Signal
+        self,
+        m: Module,
+        moves: Value,
+        turns: Value,
+        address: Signal,
+        following: Value,
+        n_seen: Signal,
     ) -> None:
         """Send ``address`` over the shortcut's levels, and back to where it was to go."""
         fields = self.fields
         in_shortcut = Signal(reset_less=True)
         begin, back = (Signal.like(address, reset_less=True) for _ in range(2))
         m.d.comb += self.in_shortcut.eq(in_shortcut)
-        with m.If(self.valid & turns):
+        with m.If(moves & turns):
             m.d.sync += [in_shortcut.eq(1), n_seen.eq(0), back.eq(following), address.eq(begin)]
-        with m.If(self.valid & in_shortcut & self.block_ends):
+        with m.If(moves & in_shortcut & self.block_ends):
             m.d.sync += [in_shortcut.eq(0), address.eq(back)]
             for loop, advances in zip(LOOPS[_TAP_LOOPS:], self.advancing, strict=True):
                 with m.If(advances):

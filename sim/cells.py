@@ -1,4 +1,8 @@
-"""What the logic cells of iCE40 and ECP5 do: tables of four bits, and flip-flops."""
+"""What the cells of iCE40 and ECP5 do: tables of four bits, and flip-flops.
+
+Of pads there are those that boards use here: a pin that is read as it is, and written as it is,
+always or while it is enabled; else it is 0.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from nomul.network import UserError
 
 __all__ = ["FlipFlop", "Lookup", "model"]
 
+_BUFFERED = "GLOBAL_BUFFER_OUTPUT"
+_PAD = re.compile("(?P<output>0000|0110|1010)01")
 _ICE40_FLIP_FLOP = re.compile("SB_DFF(?P<enable>E?)(?P<set>SR|SS)?")
 
 
@@ -55,6 +61,8 @@ def _table(function: Callable[[int, int, int, int], int]) -> int:
 _MAJORITY = _table(lambda a, b, c, _: int(a + b + c >= 2))
 _CHOICE = _table(lambda a, b, c, _: b if c else a)
 _PARITY = _table(lambda a, b, _c, _d: a ^ b)
+_BOTH = _table(lambda a, b, _c, _d: a & b)
+_SAME = _table(lambda a, _b, _c, _d: a)
 _INVERSE = _table(lambda a, _b, _c, _d: 1 - a)
 _CARRY = _table(lambda propagated, generated, carry, _: carry if propagated else generated)
 
@@ -94,6 +102,10 @@ def model(
     if found := _ICE40_FLIP_FLOP.fullmatch(kind):
         enable = at("E") if found["enable"] else 1
         return [FlipFlop(at("D"), at("Q"), enable, at("R"), at("S"))]
+    if kind == "SB_GB":
+        return [Lookup((at("USER_SIGNAL_TO_GLOBAL_BUFFER"), 0, 0, 0), at(_BUFFERED), _SAME)]
+    if kind in ("SB_IO", "SB_GB_IO") and (pad := _PAD.fullmatch(parameters["PIN_TYPE"])):
+        return _pad(pad["output"], at)
     if kind == "LUT4":
         table = int(parameters["INIT"], 2)
         return [Lookup((at("A"), at("B"), at("C"), at("D")), at("Z"), table)]
@@ -109,6 +121,16 @@ def model(
     if kind == "$scopeinfo":
         return []
     raise UserError(f"The netlist holds a cell {kind}, and its simulation knows none of that kind.")
+
+
+def _pad(output: str, at: Callable[[str], int]) -> list[Lookup | FlipFlop]:
+    """Return an iCE40's pad, of which the pin is written or read."""
+    pin = at("PACKAGE_PIN")
+    if output != "0000":
+        enable = at("OUTPUT_ENABLE") if output == "1010" else 1
+        return [Lookup((at("D_OUT_0"), enable, 0, 0), pin, _BOTH)]
+    outputs = [net for net in (at("D_IN_0"), at(_BUFFERED)) if net]
+    return [Lookup((pin, 0, 0, 0), net, _SAME) for net in outputs]
 
 
 def _carries(
@@ -137,7 +159,7 @@ def _carries(
         ]
         carry = following
     if at("COUT"):
-        cells.append(Lookup((carry, 0, 0, 0), at("COUT"), _table(lambda a, *_: a)))
+        cells.append(Lookup((carry, 0, 0, 0), at("COUT"), _SAME))
     return [cell for cell in cells if not isinstance(cell, Lookup) or cell.output]
 
 

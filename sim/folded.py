@@ -14,7 +14,7 @@ from nomul.hw.program_image import load_words
 from nomul.network import CheckFailed, Network, UserError
 from nomul.sim.batch import Batch, BatchSimulator, build_batch
 from nomul.sim.golden import evaluate_levels
-from nomul.sim.interpreter import sample_cycles
+from nomul.sim.interpreter import execute, sample_cycles
 
 __all__ = ["FoldedSimulation", "packed_load_words", "run_folded", "simulate_folded"]
 
@@ -34,6 +34,8 @@ class FoldedSimulation:
     cycles_per_sample
         The most between the answers to two samples one behind the other, without stalls; for a
         single sample, from its last level to its answer.
+    mean_cycles
+        The mean of these: another number only where zeros are skipped, or samples come late.
     build_seconds, run_seconds
         Wall time.
     first_mismatch
@@ -43,6 +45,7 @@ class FoldedSimulation:
     samples: int
     mismatches: int
     cycles_per_sample: int
+    mean_cycles: float
     build_seconds: float
     run_seconds: float
     first_mismatch: str | None = None
@@ -111,7 +114,7 @@ def run_folded(
     started = time.perf_counter()
     wrong: set[int] = set()
     first_mismatch = None
-    cycles_per_sample = 0
+    cycles = np.zeros(1, np.int64)
     for stalls in sorted({0, seed}):
         batch = simulator.run(
             levels[:, program.input_order].ravel(),
@@ -132,11 +135,12 @@ def run_folded(
             )
         wrong |= set(places[:, 0].tolist())
         if not stalls:
-            cycles_per_sample = _measured_cycles(program, batch, len(levels))
+            cycles = _measured_cycles(program, batch, levels)
     return FoldedSimulation(
         samples=len(levels),
         mismatches=len(wrong),
-        cycles_per_sample=cycles_per_sample,
+        cycles_per_sample=int(cycles.max()),
+        mean_cycles=float(cycles.mean()),
         build_seconds=build_seconds,
         run_seconds=time.perf_counter() - started,
         first_mismatch=first_mismatch,
@@ -154,27 +158,34 @@ def packed_load_words(program: Program) -> NDArray[np.uint64]:
     return packed
 
 
-def _measured_cycles(program: Program, batch: Batch, n_samples: int) -> int:
-    """Return the cycles of a sample, and see that they follow each other as promised.
+def _measured_cycles(
+    program: Program, batch: Batch, levels: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the cycles between answers, and see that they follow each other as promised.
 
     A sample begins in the cycle after that of its last level, or when the one before it ends.
     """
-    promised = sample_cycles(program)
+    n_samples = len(levels)
+    if program.settings.skips_zeros:
+        promised = execute(program, levels).cycles.tolist()
+    else:
+        promised = [sample_cycles(program)] * n_samples
     last_levels = batch.input_cycles.reshape(n_samples, -1)[:, -1].tolist()
     last_answers = batch.answer_cycles.reshape(n_samples, -1)[:, -1].tolist()
-    end, first_answer = 0, last_answers[0] - (last_levels[0] + 1)
-    for sample, (last_level, last_answer) in enumerate(zip(last_levels, last_answers, strict=True)):
+    end, answer_to_end = 0, promised[0] - (last_answers[0] - (last_levels[0] + 1))
+    rows = zip(last_levels, last_answers, promised, strict=True)
+    for sample, (last_level, last_answer, cycles) in enumerate(rows):
         begin = max(end, last_level + 1)
-        end = begin + promised
-        if last_answer != begin + first_answer:
+        end = begin + cycles
+        if last_answer != end - answer_to_end:
             raise CheckFailed(
-                f"The hardware breaks its contract: {promised:,} cycles a sample were promised, "
-                f"and sample {sample} was answered after {last_answer - begin:,}, where the first "
-                f"took {first_answer:,}."
+                f"The hardware breaks its contract: {cycles:,} cycles were promised for sample "
+                f"{sample}, and it took {last_answer + answer_to_end - begin:,}."
             )
     if n_samples == 1:
-        return int(last_answers[0] - last_levels[0])
-    return int(np.diff(last_answers).max())
+        return np.array([last_answers[0] - last_levels[0]])
+    between: NDArray[np.int64] = np.diff(last_answers)
+    return between
 
 
 def _check_levels(network: Network, levels: NDArray[np.int64]) -> None:

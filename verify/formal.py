@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +15,12 @@ from nomul.verify.module import Bit, Module
 from nomul.verify.netlist import NETLIST, map_verilog
 from nomul.verify.rtl import VERILOG, emit_verilog
 from nomul.verify.sides import Claim, Sides, pair
-from nomul.verify.step import Status, Step
+from nomul.verify.step import Finding, Status
 from nomul.verify.sweep import Verdict, decide
 from nomul.verify.words import Words
 
 __all__ = ["prove"]
 
-_NAME = "Verilog = netlist, proved"
 _WORDS = "top.words.json"
 
 # Verilog as it is written: nothing is simplified, shared or mapped.
@@ -30,7 +28,7 @@ _READ = f"read_verilog {VERILOG}; hierarchy -top top; proc -noopt; flatten; writ
 _ECP5 = f"read_verilog {VERILOG}; synth_ecp5 -nobram -nolutram -top top; write_json {NETLIST}"
 
 
-def prove(plan: Plan, device_name: str, folder: Path, seconds: float) -> Step:
+def prove(plan: Plan, device_name: str, folder: Path, seconds: float) -> Finding:
     """Prove that the mapped netlist of a network does what its Verilog does.
 
     What is proved are the bits of all outputs, of what each register takes next, and of all sums
@@ -52,7 +50,6 @@ def prove(plan: Plan, device_name: str, folder: Path, seconds: float) -> Step:
         If nothing is mapped onto such a device, yosys is missing, or the netlist has a cell that
         is not known.
     """
-    started = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     emit_verilog(plan, folder)
     if not (folder / NETLIST).exists():
@@ -62,7 +59,7 @@ def prove(plan: Plan, device_name: str, folder: Path, seconds: float) -> Step:
     sides = pair(verilog, Mapped(Module.read(folder / NETLIST, "top")))
     pairs = [(claim.expected, claim.found) for claim in sides.claims]
     verdicts = decide(sides.gates, sides.n_netlist, pairs, seconds)
-    return _step(sides, verdicts, seconds, time.perf_counter() - started)
+    return _finding(sides, verdicts, seconds)
 
 
 def _map(device_name: str, folder: Path) -> None:
@@ -80,7 +77,7 @@ def _yosys(commands: str, folder: Path, log: str) -> None:
     run_tool("yosys", ["-q", "-l", log, "-p", commands], folder, log)
 
 
-def _step(sides: Sides, verdicts: list[Verdict], limit_s: float, seconds: float) -> Step:
+def _finding(sides: Sides, verdicts: list[Verdict], limit_s: float) -> Finding:
     claims = list(zip(sides.claims, verdicts, strict=True))
     refuted = [(claim, verdict) for claim, verdict in claims if isinstance(verdict, Mapping)]
     # Where a register has no partner, or a wrong one, a difference says nothing.
@@ -102,7 +99,7 @@ def _step(sides: Sides, verdicts: list[Verdict], limit_s: float, seconds: float)
     first = min(different, key=lambda pair: pair[0].expected, default=None)
     status: Status = "different" if different else "not proved" if n_open else "equal"
     told = None if first is None else _told(*first, sides)
-    return Step(_NAME, n_claims, "proofs", len(different), seconds, status, detail, told)
+    return Finding(n_claims, "proofs", len(different), status, detail, told)
 
 
 def _cone(claim: Claim, sides: Sides) -> list[int]:

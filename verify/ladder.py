@@ -18,7 +18,7 @@ from nomul.train.experiment import Experiment
 from nomul.train.experiment_file import MODULE_FILE
 from nomul.verify.rung import Rung
 from nomul.verify.samples import Samples
-from nomul.verify.step import Step
+from nomul.verify.step import Finding
 
 __all__ = ["FAST", "FULL", "Effort", "Subject", "rungs"]
 
@@ -30,13 +30,14 @@ class Effort:
     Attributes
     ----------
     evaluated
-        Samples for what takes no clock: PyTorch, graph, Verilog, netlist.
+        Samples for what takes them together: PyTorch, graph, Verilog, netlists and bitstreams of
+        unrolled hardware.
     interpreted
         Samples for the interpreter of programs.
     folded
         Samples for the engine's Verilog.
     on_board
-        Samples that go over a board's serial line.
+        Samples for the netlist and the bitstream of an engine.
     proof_s
         Seconds for formal proofs.
     """
@@ -49,7 +50,7 @@ class Effort:
 
 
 FAST = Effort(1000, 3, 50, 4, 30.0)
-FULL = Effort(None, 16, 1000, 100, 600.0)
+FULL = Effort(None, None, None, None, 600.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,7 @@ def _reference(subject: Subject, effort: Effort) -> Rung:
             )
         (folder / MODULE_FILE).symlink_to(state.resolve())
 
-    def check(folder: Path, samples: Samples) -> Step:
+    def check(folder: Path, samples: Samples) -> Finding:
         from nomul.verify.reference import torch_step
 
         experiment, dataset = subject.experiment, subject.dataset
@@ -142,7 +143,7 @@ def _unrolled(subject: Subject, effort: Effort) -> Iterator[Rung]:
         emit_verilog(plan, folder)
         map_verilog(device, folder)
 
-    def prove(folder: Path, _: Samples) -> Step:
+    def prove(folder: Path, _: Samples) -> Finding:
         from nomul.verify.formal import prove
 
         name = "ecp5" if device.target.name == "ecp5" else device.name
@@ -209,20 +210,21 @@ def _on_board(subject: Subject, effort: Effort) -> Iterator[Rung]:
         if not (folder / "build" / f"{board.name}{tools.bitstream}").exists():
             raise UserError("There is no bitstream: the row above says why.")
 
-    def check_netlist(folder: Path, samples: Samples) -> Step:
+    def check_netlist(folder: Path, samples: Samples) -> Finding:
         from nomul.verify.bitstream import board_netlist_step
 
         return board_netlist_step(network, samples, folder, board, folded=folded)
 
-    def check_bitstream(folder: Path, samples: Samples) -> Step:
+    def check_bitstream(folder: Path, samples: Samples) -> Finding:
         from nomul.verify.bitstream import bitstream_step
 
         return bitstream_step(network, samples, folder, board, folded=folded)
 
     suffixes = (".netlist.json", tools.bitstream, tools.constraints)
     files = (*(f"build/{board.name}{suffix}" for suffix in suffixes), "pins/simulation.log")
-    yield Rung("network → board netlist", build, check_netlist, files, effort.on_board)
-    yield Rung("network → bitstream", find_bitstream, check_bitstream, files, effort.on_board)
+    most = effort.on_board if folded else effort.evaluated
+    yield Rung("network → board netlist", build, check_netlist, files, most)
+    yield Rung("network → bitstream", find_bitstream, check_bitstream, files, most)
 
 
 def _nothing(_: Path) -> None:

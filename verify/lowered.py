@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from nomul.hw.graph import Graph
 from nomul.hw.plan import Plan
 from nomul.verify.comparison import answer_place, compared, first_inside
 from nomul.verify.samples import Samples
-from nomul.verify.step import Step
+from nomul.verify.step import Finding
 
 __all__ = ["graph_step"]
 
@@ -21,9 +20,8 @@ _AT_ONCE = 256
 _NEURON = re.compile(r"layer_(\d+)_neuron_(\d+)(?:_level)?")
 
 
-def graph_step(plan: Plan, samples: Samples) -> Step:
+def graph_step(plan: Plan, samples: Samples) -> Finding:
     """Compare the plan's graph with the golden model."""
-    started = time.perf_counter()
     found = _evaluated(plan.graph, samples.levels)
     at_output = answer_place(plan.network)
 
@@ -36,7 +34,7 @@ def graph_step(plan: Plan, samples: Samples) -> Step:
         return at_output(sample, answer) + (f", first at {inner}" if inner else "")
 
     detail = f"{len(plan.graph.nodes):,} nodes"
-    return compared("network → graph", samples.expected, found, place, started, detail)
+    return compared(samples.expected, found, place, detail)
 
 
 def _evaluated(graph: Graph, levels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from nomul.sim.circuit import Circuit
 from nomul.verify.comparison import answer_place, compared
 from nomul.verify.rtl import VERILOG
 from nomul.verify.samples import Samples
-from nomul.verify.step import Step
+from nomul.verify.step import Finding
 
 __all__ = ["NETLIST", "map_verilog", "netlist_step"]
 
@@ -44,7 +43,7 @@ def map_verilog(device: Device, folder: Path) -> None:
     run_tool("yosys", ["-q", "-l", _LOG, "top.ys"], folder, _LOG)
 
 
-def netlist_step(plan: Plan, samples: Samples, folder: Path) -> Step:
+def netlist_step(plan: Plan, samples: Samples, folder: Path) -> Finding:
     """Compare the netlist in ``folder`` with the golden model: 64 samples in each operation.
 
     Raises
@@ -54,7 +53,6 @@ def netlist_step(plan: Plan, samples: Samples, folder: Path) -> Step:
     CheckFailed
         If an answer is not there when the plan says.
     """
-    started = time.perf_counter()
     circuit = Circuit(folder / NETLIST, "top")
     starts = range(0, len(samples), _AT_ONCE)
     found = np.concatenate(
@@ -68,7 +66,7 @@ def netlist_step(plan: Plan, samples: Samples, folder: Path) -> Step:
         )
     detail = f"{circuit.n_luts:,} LUT4"
     place = answer_place(plan.network)
-    return compared("network → netlist", samples.expected, found[:, :-1], place, started, detail)
+    return compared(samples.expected, found[:, :-1], place, detail)
 
 
 def _answers(circuit: Circuit, plan: Plan, levels: NDArray[np.int64]) -> NDArray[np.int64]:

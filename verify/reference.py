@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,14 +20,14 @@ from nomul.train.experiment import Experiment
 from nomul.train.module_file import load_module
 from nomul.verify.comparison import compared, first_inside
 from nomul.verify.samples import Samples
-from nomul.verify.step import Step
+from nomul.verify.step import Finding
 
 __all__ = ["torch_step"]
 
 
 def torch_step(
     network: Network, samples: Samples, experiment: Experiment, dataset: Dataset, state: Path
-) -> Step:
+) -> Finding:
     """Compare the module whose state lies at ``state`` with the golden model.
 
     All accumulators are compared, and beside them the class where that is the network's answer.
@@ -46,7 +45,6 @@ def torch_step(
         If the module's state cannot be read, is another experiment's, or gives other numbers of
         answers than the network.
     """
-    started = time.perf_counter()
     assert samples.features is not None, "a module takes features"
     module = exact(load_module(state, experiment, dataset))
     with torch.no_grad():
@@ -73,7 +71,7 @@ def torch_step(
         inner = _first_inside(module, network, features)
         return at + (f", first at {inner}" if inner else "")
 
-    return compared("PyTorch → network", expected, found, place, started, "in exact mode")
+    return compared(expected, found, place, "in exact mode")
 
 
 def _first_inside(

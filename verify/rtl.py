@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from nomul.sim.batch import build_batch
 from nomul.verify.comparison import answer_place, compared
 from nomul.verify.hardware_coverage import stream_coverage
 from nomul.verify.samples import Samples
-from nomul.verify.step import Step
+from nomul.verify.step import Finding
 
 __all__ = ["VERILOG", "emit_verilog", "verilog_step"]
 
@@ -30,7 +29,7 @@ def emit_verilog(plan: Plan, folder: Path) -> None:
         path.write_text(emit(Unrolled(plan)))
 
 
-def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Step:
+def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Finding:
     """Compare the Verilog in ``folder`` with the golden model, without stalls and with them.
 
     Raises
@@ -40,7 +39,6 @@ def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Step:
     CheckFailed
         If the Verilog is refused, or breaks a rule of the streams or its timing.
     """
-    started = time.perf_counter()
     network = plan.network
     simulator = build_batch((folder / VERILOG).read_text(), folder / "simulation")
     runs, state_cycles = [], []
@@ -72,4 +70,4 @@ def verilog_step(plan: Plan, samples: Samples, folder: Path) -> Step:
     detail = (
         f"with and without random stalls, {states.seen} of {states.exist} states of the streams"
     )
-    return compared("network → Verilog", expected, np.hstack(runs), place, started, detail)
+    return compared(expected, np.hstack(runs), place, detail)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from nomul.hw.tools import ToolFailed
 from nomul.network import CheckFailed, UserError
 from nomul.verify.samples import Samples
-from nomul.verify.step import Step
+from nomul.verify.step import Finding, Step
 
 __all__ = ["Rung", "climb"]
 
@@ -38,7 +37,7 @@ class Rung:
 
     name: str
     make: Callable[[Path], None]
-    check: Callable[[Path, Samples], Step]
+    check: Callable[[Path, Samples], Finding]
     files: tuple[str, ...] = ()
     samples_max: int | None = None
     takes_directed: bool = False
@@ -58,19 +57,18 @@ def climb(rung: Rung, samples: Samples, folder: Path, *, makes: bool = True) -> 
         Whether it does; else all is there.
     """
     started = time.perf_counter()
-    skipped = Step(rung.name, 0, "samples", 0, 0.0, "skipped")
     try:
         if makes:
             rung.make(folder)
-        step = rung.check(folder, samples.part(slice(rung.samples_max)))
+        found = rung.check(folder, samples.part(slice(rung.samples_max)))
     except (CheckFailed, UserError) as error:
         words = _local(error, folder)
-        step = dataclasses.replace(skipped, detail=words)
+        found = Finding(0, "samples", 0, "skipped", words)
         if isinstance(error, CheckFailed) or _is_refusal(error):
-            step = Step(rung.name, 0, "samples", 1, 0.0, "different", "a check failed", words)
+            found = Finding(0, "samples", 1, "different", "a check failed", words)
     except ModuleNotFoundError as error:
-        step = dataclasses.replace(skipped, detail=f"{error.name} is not installed.")
-    return dataclasses.replace(step, name=rung.name, seconds=time.perf_counter() - started)
+        found = Finding(0, "samples", 0, "skipped", f"{error.name} is not installed.")
+    return Step(**vars(found), name=rung.name, seconds=time.perf_counter() - started)
 
 
 def _is_refusal(error: UserError) -> bool:

@@ -5,27 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Status", "Step"]
+__all__ = ["Finding", "Status", "Step"]
 
 Status = Literal["equal", "different", "not proved", "skipped"]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One row of the ladder.
+class Finding:
+    """What a step compared.
 
     Attributes
     ----------
-    name
-        From what to what, such as ``"network → Verilog"``.
     compared
         How many comparisons were made.
     unit
         Of what: ``"samples"``, ``"proofs"``, ...
     differences
         How many of them were not equal.
-    seconds
-        Wall time.
     status
         ``"equal"``: all of them were. ``"not proved"``: none differed, but some were left open in
         the time there was. ``"skipped"``: nothing was compared.
@@ -35,14 +31,28 @@ class Step:
         Sample, layer and neuron of the first one, with what was expected and what came.
     """
 
-    name: str
     compared: int
     unit: str
     differences: int
-    seconds: float
     status: Status
     detail: str = ""
     first_difference: str | None = None
 
     def __post_init__(self) -> None:
         assert self.status != "equal" or self.compared > 0, "something was compared"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Finding):
+    """One row of the ladder.
+
+    Attributes
+    ----------
+    name
+        From what to what, such as ``"network → Verilog"``.
+    seconds
+        Wall time, what was made for it included.
+    """
+
+    name: str
+    seconds: float

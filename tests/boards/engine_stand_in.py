@@ -100,10 +100,10 @@ class EngineStandIn:
         self._levels = (self._levels + levels)[:n_inputs]
         if len(self._levels) < n_inputs:
             return DONE, b""
-        in_order = np.zeros(n_inputs, int)
-        in_order[self.program.input_order] = np.array(self._levels) & settings.rows - 1
+        in_order = np.zeros((1, n_inputs), int)
+        in_order[0, self.program.input_order] = np.array(self._levels) & settings.rows - 1
         self._levels = []
-        answers = execute(self.program, in_order)
+        answers = execute(self.program, in_order).answers[0].tolist()
         body = b"".join(answer.to_bytes(2, "little", signed=True) for answer in answers)
         return ANSWERED, body + bytes([0, 0, 0, self.has_fault << 7])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nomul.boards.catalog import find_board
 from nomul.boards.engine_protocol import (
     CODE_SENTENCES,
     N_CONTENT_MAX,
@@ -29,6 +30,7 @@ from tests.hw.folded import NETWORKS, SMALL
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "wire-protocol.md").read_text()
 NARROW, WIDE = EngineSettings(level_bits=4), EngineSettings(level_bits=5)
 WIDE_SUMS = EngineSettings(sum_bits=20)
+UP5K = find_board("icebreaker").engine_settings
 
 
 def test_a_request_of_status_is_two_bytes() -> None:
@@ -113,12 +115,12 @@ def test_engines_of_other_settings_have_another_signature() -> None:
 def test_the_signature_is_what_the_page_says() -> None:
     (text,) = re.findall(r"^    (\{.*\})$", DOCUMENT, re.MULTILINE)
     (number,) = re.findall(r"iCE40UP5K's engine is 0x([0-9a-f]{4})", DOCUMENT)
-    assert signature(EngineSettings()) == checksum(text.encode()) == int(number, 16)
+    assert signature(UP5K) == checksum(text.encode()) == int(number, 16)
 
 
 def test_the_examples_are_what_the_page_says() -> None:
     found = re.findall(r"^    ((?:[0-9a-f]{2} ?)+)$", DOCUMENT.partition("## The folded")[2], re.M)
-    begin = b"\x01\x01" + signature(EngineSettings()).to_bytes(2, "little")
+    begin = b"\x01\x01" + signature(UP5K).to_bytes(2, "little")
     (sample,) = level_requests([3, 0, 15], EngineSettings(), 9)
     reply = b"\x09\x01\x02\x00" + (14_647).to_bytes(4, "little")
     contents = [status_request(126), bytes([126, Code.NO_PROGRAM]), begin, sample, reply]

@@ -44,18 +44,18 @@ def test_fold_tells_cycles_and_use(tmp_path: Path, capsys: Capsys) -> None:
     products = 2 * 9 * 2 * 2 + 3 * 8
     assert answer.result == {
         "board": "icebreaker",
-        "lanes": 32,
-        "cycles_per_sample": cycles,
-        "samples_per_second": round(12e6 / cycles, 1),
-        "products_per_cycle": round(products / cycles, 2),
-        "lane_use": round(products / cycles / 32, 4),
+        "lanes": 16,
+        "most_cycles_per_sample": cycles,
+        "least_samples_per_second": round(12e6 / cycles, 1),
+        "least_products_per_cycle": round(products / cycles, 2),
+        "least_lane_use": round(products / cycles / 16, 4),
         "memory": {
-            "levels_held": {"used": 16 + 8, "available": 5120},
-            "weight_words": {"used": 9 + 8, "available": 16384},
+            "levels_held": {"used": 16 + 8, "available": 8192},
+            "weight_words": {"used": 12 + 8, "available": 16384},  # each pass begins with a group
             "product_tables": {"used": 2, "available": 15},
-            "threshold_sets": {"used": 2, "available": 96},
+            "threshold_sets": {"used": 2, "available": 128},
             "biases": {"used": 2 + 3, "available": 256},
-            "program_words": {"used": 1 + 2 * 39, "available": 512},
+            "program_words": {"used": 1 + 2 * 40, "available": 1024},
         },
     }
 
@@ -99,9 +99,12 @@ def test_a_network_that_does_not_fit_is_refused_before_anything_happens(
     assert (answer.exit_code, answer.output) == (2, "")
     assert answer.sentence == (
         "The network needs 310 biases, and the engine has 256, 54 too few: what helps is fewer "
-        "channels or neurons, or an engine with more biases."
+        "channels or neurons, or an engine with more biases; the engine of ulx3s-85f holds the "
+        "network as it is."
     )
     assert not out.exists()
+    named = run(capsys, "fold", path, "--board", "ulx3s-85f")
+    assert (named.exit_code, named.errors) == (0, "")
 
 
 @pytest.mark.parametrize("command", ["fold", "program", "run"])

@@ -111,10 +111,20 @@ def test_equal_steps_are_rows_of_a_table(
     assert result["reproducer"] is None
     assert [step["status"] for step in result["steps"]] == ["skipped", "equal", "equal"]
     assert list(result["steps"][0]) == [
-        *("name", "compared", "unit", "differences", "seconds", "status", "detail"),
-        "first_difference",
+        *("compared", "unit", "differences", "status", "detail", "first_difference"),
+        *("name", "seconds"),
     ]
     assert {path.name for path in network.parent.iterdir()} == {"network.safetensors", "verify"}
+
+
+def test_a_terminal_shows_the_step_that_is_taken(
+    network: Path, choose: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: Capsys
+) -> None:
+    choose("network → graph")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    answer = run(capsys, "verify", network)
+    assert "\nnetwork → graph ...\rnetwork → graph  " in answer.output
+    assert " ..." not in run(capsys, "verify", network, "--json").output
 
 
 @pytest.fixture
@@ -262,6 +272,26 @@ def test_a_network_that_fits_no_board_skips_what_needs_one(
     assert netlist["status"] == bitstream["status"] == "skipped"
     assert "ICEPACK" in netlist["detail"]
     assert bitstream["detail"] == "There is no bitstream: the row above says why."
+
+
+def test_a_network_that_an_engine_does_not_hold_is_refused_with_a_board_that_does(
+    tmp_path: Path, choose: Callable[..., None], capsys: Capsys
+) -> None:
+    path = tmp_path / "network.safetensors"
+    random_network((5, 40, 3), (2, 2)).save(path)
+    choose("network → program")
+    answer = run(capsys, "verify", path, "--folded", "--board", "ice40-hx8k")
+    assert (answer.exit_code, answer.output) == (2, "")
+    assert answer.sentence == (
+        "The network needs 40 sets of thresholds, and the engine has 32, 8 too few: what helps is "
+        "training without batch_norm, which has one set a layer, or an engine with more; the "
+        "engine of icebreaker and icesugar holds the network as it is."
+    )
+    assert list(tmp_path.iterdir()) == [path]
+    for board in ("icebreaker", "icesugar"):
+        named = run(capsys, "verify", path, "--folded", "--board", board, "--json")
+        assert (named.exit_code, named.errors) == (0, "")
+        assert [step["status"] for step in named.result["steps"]] == ["equal"]
 
 
 @pytest.mark.slow

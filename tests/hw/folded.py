@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from nomul.hw.engine_settings import EngineSettings
 from nomul.network import (
@@ -26,7 +27,18 @@ from nomul.network.model import OutputKind
 from tests.network.strategies import graphs
 from tests.networks import random_tables
 
-__all__ = ["NETWORKS", "SMALL", "chain", "chains", "residual", "with_opposites"]
+__all__ = [
+    "NETWORKS",
+    "SMALL",
+    "SPARSE",
+    "chain",
+    "chains",
+    "rectified",
+    "residual",
+    "sparse_levels",
+    "sparse_networks",
+    "with_opposites",
+]
 
 SMALL = EngineSettings(
     channel_lanes=4,
@@ -83,6 +95,28 @@ def with_opposites(network: Network) -> Network:
         return dataclasses.replace(layer, product_table=table, level_value=None, centre=None)
 
     return dataclasses.replace(network, layers=tuple(map(changed, network.layers)))
+
+
+def rectified(network: Network) -> Network:
+    """Return the network with products of 0 for level 0, as of a sum that is rectified."""
+
+    def changed(layer: Layer) -> Layer:
+        if not isinstance(layer, Weighted):
+            return layer
+        table = layer.product_table.copy()
+        table[0] = 0
+        return dataclasses.replace(layer, product_table=table, level_value=None, centre=None)
+
+    return dataclasses.replace(network, layers=tuple(map(changed, network.layers)))
+
+
+def sparse_levels(network: Network, n_samples: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return levels, shape (samples, inputs), of which none are 0, then ever more, then all."""
+    rng = np.random.default_rng([seed, n_samples])
+    shape = n_samples, network.n_inputs
+    levels = rng.integers(1, network.input.n_levels, shape)
+    is_zero = rng.random(shape) < np.linspace(0, 1, n_samples)[:, None]
+    return np.where(is_zero, 0, levels)
 
 
 def residual(
@@ -197,6 +231,93 @@ NETWORKS = {
     ),
 }
 """A few of every kind: edges of maps, blocks that are not full, outputs without a tap."""
+
+
+SPARSE = {
+    "groups of levels": with_opposites(
+        rectified(
+            chain(
+                (8, 4, 5),
+                (16, 7, 5),
+                "class",
+                [
+                    (Conv2d, (12, 4, 3, 2), 12, {"padding": (1, 1), "groups": 2}),
+                    (Conv2d, (4, 12, 2, 3), 4, {"stride": (1, 2)}),
+                    (Dense, (5, 4 * 3 * 2), 5, {}),
+                ],
+                shared=True,
+            )
+        )
+    ),
+    "one level a time, then groups": with_opposites(
+        rectified(
+            chain(
+                (1, 5, 6),
+                (4, 16, 3),
+                "levels",
+                [
+                    (Conv2d, (4, 1, 3, 3), 4, {"stride": (2, 1)}),
+                    (MaxPool2d, None, 4, {"size": (2, 2), "stride": (1, 1)}),
+                    (
+                        ConvTranspose2d,
+                        (4, 3, 2, 3),
+                        3,
+                        {"stride": (2, 2), "padding": (0, 1), "output_padding": (1, 0)},
+                    ),
+                ],
+            )
+        )
+    ),
+    "groups, and straight on": rectified(
+        residual(
+            (8, 3, 5),
+            (Conv2d, (8, 8, 3, 3), 8, {"padding": (1, 1)}),
+            (Conv2d, (8, 1, 1, 1), 8, {"groups": 8}),
+            "levels",
+        )
+    ),
+    "groups, and a shortcut with strides": rectified(
+        residual(
+            (4, 5, 7),
+            (Conv2d, (6, 4, 3, 3), 6, {"padding": (1, 1), "stride": (2, 2)}),
+            (Conv2d, (6, 4, 1, 1), 6, {"stride": (2, 2)}),
+            swapped=True,
+        )
+    ),
+    "groups, and two sums": rectified(
+        residual((12,), (Dense, (9, 12), 9, {}), (Dense, (9, 12), 9, {}), "class")
+    ),
+}
+"""Networks with passes that can skip zeros, and with some that cannot."""
+
+
+@st.composite
+def sparse_networks(draw: st.DrawFn) -> Network:
+    """Draw a network of convolutions, most of whose zeros an engine can skip."""
+    n_levels = st.integers(2, 16)
+    shape = n_in, height, width = (
+        draw(st.sampled_from((4, 8, 3, 12))),
+        draw(st.integers(1, 5)),
+        draw(st.integers(1, 5)),
+    )
+    layers: list[tuple[Any, ...]] = []
+    counts = [draw(n_levels)]
+    for _ in range(draw(st.integers(1, 3))):
+        padding = draw(st.integers(0, 1)), draw(st.integers(0, 1))
+        stride = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+        sizes = height + 2 * padding[0], width + 2 * padding[1]
+        kernel = [draw(st.integers(1, min(3, size))) for size in sizes]
+        groups = draw(st.sampled_from([g for g in (1, 2, n_in) if n_in % g == 0]))
+        n_out = groups * draw(st.sampled_from((1, 4, 3, 8) if groups < 3 else (1, 2)))
+        geometry = {"stride": stride, "padding": padding, "groups": groups}
+        layers.append((Conv2d, (n_out, n_in // groups, *kernel), n_out, geometry))
+        counts.append(draw(n_levels))
+        height, width = (
+            (size - k) // s + 1 for size, k, s in zip(sizes, kernel, stride, strict=True)
+        )
+        n_in = n_out
+    network = rectified(chain(shape, tuple(counts), "levels", layers, shared=draw(st.booleans())))
+    return with_opposites(network) if draw(st.booleans()) else network
 
 
 @st.composite

@@ -23,9 +23,17 @@ from nomul.network import Conv2d, Dense, Network, UserError
 from nomul.sim.batch import BatchSimulator, build_batch
 from nomul.sim.folded import packed_load_words, run_folded
 from nomul.sim.golden import evaluate_levels
-from nomul.sim.interpreter import sample_cycles
+from nomul.sim.interpreter import execute, sample_cycles
 from nomul.sim.verilator import is_installed
-from tests.hw.folded import NETWORKS, SMALL, chain, chains
+from tests.hw.folded import (
+    NETWORKS,
+    SMALL,
+    SPARSE,
+    chain,
+    chains,
+    sparse_levels,
+    sparse_networks,
+)
 from tests.hw.outside import WithMemoryOutside
 from tests.networks import random_levels, random_network
 
@@ -45,6 +53,7 @@ SHAPES = {
         weight_depth=16384,
         parity=True,
     ),
+    "skips zeros": dataclasses.replace(SMALL, skips_zeros=True),
 }
 SLOW_SHAPES = {
     "1x1": dataclasses.replace(SMALL, channel_lanes=1, position_lanes=1, weight_depth=8192),
@@ -70,6 +79,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BatchSimulato
     return {
         "4x2": build(SMALL, tmp_path_factory.mktemp("4x2"), Engine(SMALL, IN_BITSTREAM)),
         "8x1": build(SHAPES["8x1"], tmp_path_factory.mktemp("8x1")),
+        "skips zeros": build(SHAPES["skips zeros"], tmp_path_factory.mktemp("zeros")),
     }
 
 
@@ -83,7 +93,7 @@ def check(
     program = fold(network, shape)
     found = run_folded(engine, network, program, random_levels(network, n_samples), seed=1)
     assert (found.mismatches, found.first_mismatch) == (0, None)
-    assert found.cycles_per_sample >= sample_cycles(program)
+    assert shape.skips_zeros or found.cycles_per_sample >= sample_cycles(program)
     return found.cycles_per_sample, sample_cycles(program)
 
 
@@ -121,7 +131,82 @@ def test_one_engine_runs_every_program_bit_for_bit_in_the_promised_time(
 def test_an_engine_runs_any_network(
     engines: dict[str, BatchSimulator], shape: str, network: Network
 ) -> None:
-    check(engines[shape], SHAPES[shape], network, 3)
+    check_if_it_fits(engines[shape], SHAPES[shape], network)
+
+
+def check_if_it_fits(engine: BatchSimulator, shape: EngineSettings, network: Network) -> None:
+    """Check a network; a few that are drawn are too large."""
+    try:
+        fold(network, shape)
+    except UserError:
+        reject()
+    check(engine, shape, network, 3)
+
+
+def check_zeros(engine: BatchSimulator, shape: EngineSettings, network: Network) -> list[int]:
+    """See that bits and each sample's cycles are as interpreted; return the cycles."""
+    program = fold(network, shape)
+    levels = sparse_levels(network, 20)
+    found = run_folded(engine, network, program, levels, seed=1)
+    assert (found.mismatches, found.first_mismatch) == (0, None)
+    cycles: list[int] = execute(program, levels).cycles.tolist()
+    return cycles
+
+
+@needs_verilator
+@pytest.mark.parametrize("case", SPARSE)
+def test_zeros_take_no_cycles(case: str, engines: dict[str, BatchSimulator]) -> None:
+    shape = SHAPES["skips zeros"]
+    program = fold(SPARSE[case], shape)
+    assert program.passes[-1].skips_zeros
+    cycles = check_zeros(engines["skips zeros"], shape, SPARSE[case])
+    assert min(cycles) < max(cycles) <= sample_cycles(program)
+
+
+@needs_verilator
+@settings(
+    max_examples=25,
+    deadline=None,
+    print_blob=True,
+    phases=[Phase.explicit, Phase.generate],  # the slow test below shrinks
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(network=sparse_networks())
+def test_an_engine_skips_the_zeros_of_any_network(
+    engines: dict[str, BatchSimulator], network: Network
+) -> None:
+    check_zeros(engines["skips zeros"], SHAPES["skips zeros"], network)
+
+
+@needs_verilator
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [(4, 1), (4, 2), (3, 3), (16, 4)], ids=str)
+def test_engines_of_many_lanes_skip_zeros(lanes: tuple[int, int], tmp_path: Path) -> None:
+    channels, positions = lanes
+    shape = dataclasses.replace(
+        SLOW_SHAPES["3x3"],
+        channel_lanes=channels,
+        position_lanes=positions,
+        skips_zeros=True,
+        parity=positions == 1,
+    )
+    engine = build(shape, tmp_path)
+
+    @settings(
+        max_examples=200,
+        deadline=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(sparse_networks())
+    def any_network(network: Network) -> None:
+        try:
+            fold(network, shape)
+        except UserError:  # a few are too large
+            reject()
+        check_zeros(engine, shape, network)
+
+    any_network()
 
 
 @needs_verilator
@@ -150,11 +235,7 @@ def test_an_engine_of_any_shape_runs_any_network(shape: str, tmp_path: Path) -> 
     )
     @given(chains(max_size=4))
     def any_network(network: Network) -> None:
-        try:
-            fold(network, roomy)
-        except UserError:  # a few are too large
-            reject()
-        check(engine, roomy, network, 3)
+        check_if_it_fits(engine, roomy, network)
 
     any_network()
 

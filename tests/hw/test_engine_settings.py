@@ -55,6 +55,16 @@ def test_everything_is_loaded_in_words_of_16_bits() -> None:
         ),
         ({"weight_depth": 16_385}, "An engine's weight_depth is 16385: it can be 1 to 16,384."),
         (
+            {"skips_zeros": True, "weight_memory": "port"},
+            "An engine that skips zeros reads weights out of their order: its weight_memory can be "
+            '"block" or "spram", not "port".',
+        ),
+        (
+            {"skips_zeros": True, "weight_depth": 100},
+            "The weight_depth of an engine that skips zeros is 100: it can be a multiple of 8, for "
+            "each half to begin with a group.",
+        ),
+        (
             # 33 weights of four bits are nine parts of a word, which 16 addresses are for.
             {"channel_lanes": 33, "weight_depth": 4_097, "weight_memory": "block"},
             "An engine's weight_depth is 4097: it can be 1 to 4,096.",

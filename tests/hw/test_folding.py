@@ -23,7 +23,7 @@ from nomul.network import (
 )
 from nomul.sim.golden import evaluate_levels
 from nomul.sim.interpreter import execute
-from tests.hw.folded import NETWORKS, SMALL, chain, chains, residual
+from tests.hw.folded import NETWORKS, SMALL, SPARSE, chain, chains, residual
 from tests.networks import random_levels, random_lookup, random_network, random_tables
 
 ROOMY = dataclasses.replace(
@@ -41,7 +41,7 @@ def check(network: Network, made_for: EngineSettings, n_samples: int) -> Program
     else:
         assert sorted(program.output_order.tolist()) == list(range(network.n_outputs))
         expected = expected[:, program.output_order]
-    assert [execute(program, sample) for sample in levels] == expected.tolist()
+    assert execute(program, levels).answers.tolist() == expected.tolist()
     return program
 
 
@@ -95,7 +95,7 @@ def test_thresholds_that_no_sum_reaches_are_never_reached() -> None:
     )
     network = Network(Input((1,), np.zeros(1)), (layer,), Output("levels"))
     program = fold(network, SMALL)
-    assert [execute(program, np.array([level])) for level in (0, 1)] == [[2], [2]]
+    assert execute(program, np.array([[0], [1]])).answers.tolist() == [[2], [2]]
 
 
 def test_a_convolution_takes_a_cycle_for_each_tap_of_each_block() -> None:
@@ -325,3 +325,31 @@ def test_weights_of_a_group_are_its_own() -> None:
     assert program.weights.shape == (3 * 2, SMALL.channel_lanes)
     assert [made.weight_start for made in program.passes] == [0, 2, 4]
     assert (program.weights[:, 1:] == 0).all()
+
+
+def test_what_can_skip_zeros_is_in_groups() -> None:
+    engine = dataclasses.replace(ROOMY, skips_zeros=True)
+    for network in SPARSE.values():
+        program = fold(network, engine)
+        check(network, engine, 4)
+        for made in program.passes:
+            assert made.weight_start % 4 == 0
+            if made.skips_zeros:
+                steps = (*made.address_step, made.start_address, made.lane_address)
+                assert all(step % 4 == 0 for step in steps)
+    assert not any(made.skips_zeros for made in fold(SPARSE["groups of levels"], ROOMY).passes)
+
+
+def test_zeros_with_a_product_are_not_skipped() -> None:
+    """Level 0 of tanhD, for one, stands for -1."""
+    network = SPARSE["groups of levels"]
+    first = network.layers[0]
+    assert isinstance(first, Conv2d)
+    table = first.product_table.copy()
+    table[0, first.weight_index.max()] = 1
+    changed = dataclasses.replace(first, product_table=table)
+    network = dataclasses.replace(network, layers=(changed, *network.layers[1:]))
+    engine = dataclasses.replace(ROOMY, skips_zeros=True)
+    skips = [made.skips_zeros for made in fold(network, engine).passes]
+    assert skips == [False, False, True, True]  # two groups, which share a table
+    check(network, engine, 4)

@@ -22,6 +22,7 @@ SHAPES = {
     "four columns": EngineSettings(
         channel_lanes=2, position_lanes=2, magnitude_bits=2, product_bits=16
     ),
+    "zeros are skipped": EngineSettings(channel_lanes=3, position_lanes=2, skips_zeros=True),
     "sixteen columns": EngineSettings(channel_lanes=2, position_lanes=1, magnitude_bits=4),
 }
 
@@ -54,6 +55,7 @@ class Bench:
                 ctx.set(self.lanes.valid, 1)
                 await ctx.tick()
                 ctx.set(self.lanes.valid, 0)
+                await ctx.tick()
                 ctx.set(self.lanes.clear, 1)
                 await ctx.tick()
                 ctx.set(self.lanes.clear, 0)
@@ -97,7 +99,10 @@ class Bench:
                 for channel, weight in enumerate(weights):
                     product = row[weight % shape.columns]
                     # With a sign: the complement, 1 less than the negative.
-                    sums[position][channel] += -product - 1 if weight >= shape.columns else product
+                    negative = -product if shape.skips_zeros else -product - 1
+                    sums[position][channel] += negative if weight >= shape.columns else product
+        self.noise(ctx)
+        await ctx.tick()
         self.noise(ctx)
         ctx.set(lanes.move, 1)
         await ctx.tick()

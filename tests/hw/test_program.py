@@ -39,11 +39,16 @@ def test_a_pass_is_a_word_for_each_field(made: Pass) -> None:
         assert is_signed or word == fields[name], name
 
 
-def test_every_number_of_a_pass_is_in_a_field_of_its_own() -> None:
-    plain = dataclasses.replace(SMALL, shortcuts=False)
+@pytest.mark.parametrize("skips_zeros", [False, True])
+def test_every_number_of_a_pass_is_in_a_field_of_its_own(skips_zeros: bool) -> None:
+    plain = dataclasses.replace(SMALL, shortcuts=False, skips_zeros=skips_zeros)
     made = fold(NETWORKS["pictures"], plain).passes[0]
-    fields = made.fields(plain)
-    numbers = [field for field in dataclasses.fields(Pass) if field.name != "shortcut"]
+    fields = dict(made.fields(plain))
+    elsewhere = {"shortcut", "skips_zeros"}
+    if skips_zeros:  # what waits is not how many cycles, but until so many sums have left
+        assert (fields.pop("sums"), fields.pop("skips_zeros")) == (4 * 2, 0)
+        elsewhere.add("idle")
+    numbers = [field for field in dataclasses.fields(Pass) if field.name not in elsewhere]
     for field in numbers:
         value = getattr(made, field.name)
         if field.name == "result":
@@ -90,8 +95,9 @@ def test_a_shortcut_is_in_fields_of_its_own() -> None:
         EngineSettings(),
         SMALL,
         EngineSettings(channel_lanes=1, position_lanes=1, map_depth=2, pages=2, weight_depth=2),
+        EngineSettings(skips_zeros=True),
     ],
-    ids=["default", "small", "least"],
+    ids=["default", "small", "least", "skips zeros"],
 )
 def test_fields_hold_what_the_settings_allow(settings: EngineSettings) -> None:
     widths = field_widths(settings)
@@ -105,8 +111,8 @@ def test_fields_hold_what_the_settings_allow(settings: EngineSettings) -> None:
         "n_channels_last": settings.channel_lanes,
         "n_positions_last": settings.position_lanes,
         "page": settings.pages - 1,
-        "idle": settings.lanes - 1,
         "result": len(RESULTS) - 1,
+        **({"sums": settings.lanes} if settings.skips_zeros else {"idle": settings.lanes - 1}),
     }
     for name, number in greatest.items():
         assert number < 1 << widths[name], name

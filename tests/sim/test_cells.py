@@ -57,6 +57,37 @@ def test_multiplexers_choose(kind: str, first: str, second: str, chooses: str) -
         assert values[5] == (b if chosen else a)
 
 
+@pytest.mark.parametrize(
+    ("kind", "pin_type", "written"),
+    [
+        ("SB_IO", "000001", None),
+        ("SB_GB_IO", "000001", None),
+        ("SB_IO", "011001", (0, 0, 1, 1)),
+        ("SB_IO", "101001", (0, 0, 0, 1)),
+    ],
+)
+def test_a_pad_is_read_or_written(
+    kind: str, pin_type: str, written: tuple[int, ...] | None
+) -> None:
+    """Written is what the pin has where output and enable are 00, 01, 10 and 11."""
+    nets = {"PACKAGE_PIN": 2, "D_OUT_0": 3, "OUTPUT_ENABLE": 4}
+    if written is None:
+        nets |= {"D_IN_0": 5, "GLOBAL_BUFFER_OUTPUT": 6}
+    parts = model(kind, {"PIN_TYPE": pin_type}, nets, int)
+    for pin, out, enable in itertools.product((0, 1), repeat=3):
+        values = settled(parts, {0: 0, 1: 1, 2: pin, 3: out, 4: enable})
+        if written is None:
+            assert (values[5], values[6]) == (pin, pin)
+        else:
+            assert values[2] == written[2 * out + enable]
+
+
+def test_a_global_buffer_gives_on_what_it_gets() -> None:
+    nets = {"USER_SIGNAL_TO_GLOBAL_BUFFER": 2, "GLOBAL_BUFFER_OUTPUT": 3}
+    parts = model("SB_GB", {}, nets, int)
+    assert [settled(parts, {0: 0, 2: bit})[3] for bit in (0, 1)] == [0, 1]
+
+
 def test_flip_flops_are_what_their_names_and_parameters_say() -> None:
     nets = {"D": 2, "Q": 3, "E": 4, "R": 5, "S": 6, "DI": 2, "CE": 4, "LSR": 7}
 
@@ -84,6 +115,7 @@ def test_flip_flops_are_what_their_names_and_parameters_say() -> None:
     [
         ("SB_RAM40_4K", {}),
         ("SB_DFFR", {}),
+        ("SB_IO", {"PIN_TYPE": "000000"}),
         ("SB_DFFNSR", {}),
         ("TRELLIS_FF", {"SRMODE": "ASYNC"}),
         ("TRELLIS_FF", {"CLKMUX": "INV"}),

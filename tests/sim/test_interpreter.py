@@ -73,8 +73,13 @@ FIRST = [10 + 3 * total for total in (0 + 1, 1 + 2, 2 + 3, 3 + 0)]
 SECOND = [-3 * level for level in (1, 2, 3, 0)]
 
 
+def answer(made: Program) -> list[int]:
+    found: list[int] = execute(made, LEVELS[None]).answers[0].tolist()
+    return found
+
+
 def results(kind: Result) -> list[int]:
-    return execute(program(replace(MADE, result=kind)), LEVELS)
+    return answer(program(replace(MADE, result=kind)))
 
 
 def test_sums_leave_position_by_position() -> None:
@@ -85,7 +90,7 @@ def test_levels_count_the_thresholds_that_are_reached() -> None:
     """10, 20, 30 for the first channel's 13, 19, 25, 19; -8, -6, 0 for -3, -6, -9, 0."""
     assert results("levels") == [1, 2, 1, 2, 2, 0, 1, 3]
     shared = replace(MADE, result="levels", thresholds_per_channel=False)
-    assert execute(program(shared), LEVELS) == [1, 0, 1, 0, 2, 0, 1, 0]
+    assert answer(program(shared)) == [1, 0, 1, 0, 2, 0, 1, 0]
 
 
 def test_the_class_is_the_first_of_the_greatest() -> None:
@@ -113,7 +118,7 @@ def test_levels_in_a_map_are_read_by_the_next_pass() -> None:
     made = replace(
         made, passes=(made.passes[0], replace(greatest, bias_start=2, threshold_start=2))
     )
-    assert execute(made, LEVELS) == [2, 3]
+    assert answer(made) == [2, 3]
 
 
 def test_a_shortcut_adds_the_level_at_the_output_s_own_position() -> None:
@@ -131,7 +136,44 @@ def test_a_shortcut_adds_the_level_at_the_output_s_own_position() -> None:
     first = [total + 3 * level for total, level in zip(FIRST, straight, strict=True)]
     second = [total - 3 * level for total, level in zip(SECOND, straight, strict=True)]
     expected = [total for pair in zip(first, second, strict=True) for total in pair]
-    assert execute(made, LEVELS) == expected
+    assert answer(made) == expected
+
+
+def test_only_levels_that_are_not_zero_take_a_cycle() -> None:
+    """One position of eight levels; the two sums of the first block leave in two cycles."""
+    settings = replace(SETTINGS, skips_zeros=True, position_lanes=1, weight_depth=16)
+    made = replace(
+        MADE,
+        last=(1, 0, 0, 0, 0, 1),
+        address_step=(4, 0, 0, 0, 0, -4),
+        start_address=0,
+        start_x=0,
+        width=1,
+        n_positions_last=1,
+        idle=1,
+        skips_zeros=True,
+        result="sums",
+    )
+    whole = Program(
+        settings,
+        (made,),
+        weights=np.tile(np.array([[0, 2]], np.uint8), (16, 1)),
+        tables=np.array([[[0, 0], [3, 0], [6, 0], [9, 0]]], np.int16),
+        biases=np.array([1, 0, 0, 0], np.int32),
+        thresholds=np.zeros((1, 3), np.int32),
+        input_order=np.arange(8),
+        output_order=np.arange(4),
+    )
+    samples = [[1] * 8, [0, 2, 0, 0, 3, 0, 0, 1], [0] * 8, [0, 0, 0, 0, 1, 1, 0, 0]]
+    found = execute(whole, np.array(samples))
+    assert found.answers.tolist() == [
+        [3 * sum(levels) + 1, -3 * sum(levels), 3 * sum(levels), -3 * sum(levels)]
+        for levels in samples
+    ]
+    # Of two groups, for two blocks and the cycle between them: a tap each if all is 0.
+    taps = [8 + 1 + 8, 3 + 1 + 3, 2 + 1 + 2, 3 + 1 + 3]
+    assert (found.cycles - found.cycles[2]).tolist() == [n - taps[2] for n in taps]
+    assert found.cycles[0] == sample_cycles(whole)
 
 
 def test_no_sample_is_changed() -> None:
@@ -139,7 +181,7 @@ def test_no_sample_is_changed() -> None:
     made = fold(network, SMALL)
     levels = random_levels(network, 4)
     expected = evaluate_levels(network, levels).tolist()
-    assert [execute(made, sample) for sample in levels] == [[answer] for answer in expected]
+    assert execute(made, levels).answers[:, 0].tolist() == expected
     assert (levels == random_levels(network, 4)).all()
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
 import numpy as np
 
@@ -14,16 +13,15 @@ EXPECTED = np.arange(12).reshape(4, 3)
 
 
 def test_equal_arrays_are_equal() -> None:
-    step = compared("a → b", EXPECTED, EXPECTED.copy(), lambda *_: "", time.perf_counter(), "why")
-    assert (step.name, step.compared, step.unit, step.differences) == ("a → b", 4, "samples", 0)
+    step = compared(EXPECTED, EXPECTED.copy(), lambda *_: "", "why")
+    assert (step.compared, step.unit, step.differences) == (4, "samples", 0)
     assert (step.status, step.detail, step.first_difference) == ("equal", "why", None)
-    assert step.seconds >= 0
 
 
 def test_a_sample_counts_once_and_the_first_is_named() -> None:
     found = EXPECTED.copy()
     found[1, 2], found[3, 0], found[3, 1] = -5, 0, 0
-    step = compared("a → b", EXPECTED, found, lambda s, n: f"at {s}.{n}", time.perf_counter())
+    step = compared(EXPECTED, found, lambda s, n: f"at {s}.{n}")
     assert (step.differences, step.status) == (2, "different")
     assert step.first_difference == "sample 1, at 1.2: expected 5, found -5"
 

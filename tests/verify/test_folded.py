@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from nomul.hw.folding import fold
-from nomul.sim.interpreter import sample_cycles
+from nomul.sim.interpreter import execute, sample_cycles
 from nomul.sim.verilator import is_installed
 from nomul.verify.folded import emit_engine_verilog, engine_step, program_step
 from nomul.verify.samples import random_samples
-from tests.hw.folded import NETWORKS, SMALL
+from tests.hw.folded import NETWORKS, SMALL, SPARSE
 
 needs_verilator = pytest.mark.skipif(
     not is_installed("verilator"), reason="verilator is not installed"
@@ -24,6 +24,16 @@ def test_programs_are_equal(name: str) -> None:
     step = program_step(network, program, random_samples(network, 4))
     assert (step.compared, step.differences, step.status) == (4, 0, "equal")
     assert step.detail == f"{sample_cycles(program):,} cycles a sample"
+
+
+def test_cycles_vary_where_zeros_are_skipped() -> None:
+    network = SPARSE["groups of levels"]
+    program = fold(network, dataclasses.replace(SMALL, skips_zeros=True))
+    samples = random_samples(network, 9)
+    cycles = execute(program, samples.levels).cycles
+    assert program_step(network, program, samples).detail == (
+        f"{cycles.mean():,.0f} cycles a sample, {cycles.max():,} at most"
+    )
 
 
 def test_a_changed_program_differs_in_the_networks_own_order() -> None:

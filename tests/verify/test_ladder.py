@@ -48,6 +48,14 @@ def test_the_full_ladder_compares_no_fewer_samples_than_the_fast_one() -> None:
     assert FULL.proof_s > FAST.proof_s
 
 
+def test_the_full_ladder_compares_all_samples_at_every_step() -> None:
+    for folded in (False, True):
+        subject = dataclasses.replace(subject_of(SMALL), folded=folded)
+        most = {rung.name: rung.samples_max for rung in rungs(subject, FULL)}
+        most.pop("Verilog = netlist, proved", None)  # it takes none
+        assert set(most.values()) == {None}
+
+
 def test_a_network_that_cannot_be_unrolled_is_refused_before_any_step() -> None:
     with pytest.raises(UserError, match="hardware is generated for chains of dense"):
         list(rungs(subject_of(picture_network()), FAST))

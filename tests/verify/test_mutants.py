@@ -92,10 +92,9 @@ def test_weights_that_no_pass_reads_are_no_places() -> None:
             spoilt[place] ^= 1
     assert (spoilt != PROGRAM.weights).any(), "some lanes have nothing to do"
     network = NETWORKS["pictures"]
-    for levels in random_levels(network, 3):
-        assert execute(dataclasses.replace(PROGRAM, weights=spoilt), levels) == execute(
-            PROGRAM, levels
-        )
+    levels = random_levels(network, 3)
+    found = execute(dataclasses.replace(PROGRAM, weights=spoilt), levels).answers
+    assert (found == execute(PROGRAM, levels).answers).all()
 
 
 def test_the_interpreter_sees_wrong_loop_steps() -> None:
@@ -106,9 +105,9 @@ def test_the_interpreter_sees_wrong_loop_steps() -> None:
     for mutant in drawn(program_mutants(PROGRAM), 12, 0):
         if mutant.kind == "loop step":
             try:
-                answers = [execute(mutant.make(), sample) for sample in levels]
+                answers = execute(mutant.make(), levels).answers[:, 0].tolist()
             except IndexError:
                 answers = []
-            seen.append(answers != [[answer] for answer in expected])
+            seen.append(answers != expected.tolist())
     assert len(seen) == 12
     assert sum(seen) >= 6

@@ -15,7 +15,7 @@ from nomul.verify.reproducer import (
 )
 from nomul.verify.rung import Rung, climb
 from nomul.verify.samples import Samples, random_samples
-from nomul.verify.step import Step
+from nomul.verify.step import Finding, Step
 from tests.verify.faults import SMALL, subject_of
 
 SAMPLES = random_samples(SMALL, 9)
@@ -25,13 +25,13 @@ def rung(first_wrong: int, *, alone: bool = True) -> Rung:
     """Return a step that differs from a sample on; perhaps only behind the ones before it."""
     marked = SAMPLES.levels[first_wrong].tolist()
 
-    def check(folder: Path, samples: Samples) -> Step:
+    def check(folder: Path, samples: Samples) -> Finding:
         assert (folder / "deep" / "read.txt").read_text() == "what it reads"
         rows = samples.levels.tolist()
         wrong = marked in rows and (alone or len(rows) > 1)
         first = f"sample {rows.index(marked)}, the class: expected 1, found 2" if wrong else None
-        return Step(
-            "", len(rows), "samples", int(wrong), 0.0, "different" if wrong else "equal", "", first
+        return Finding(
+            len(rows), "samples", int(wrong), "different" if wrong else "equal", "", first
         )
 
     return Rung("a → b", lambda _: None, check, ("deep/*", "absent.*"))
@@ -76,7 +76,7 @@ def test_a_folder_holds_all_that_shows_the_difference_and_no_more(
 
 
 def test_a_difference_without_a_sample_keeps_all(work: Path, tmp_path: Path) -> None:
-    failed = Step("a → b", 0, "samples", 1, 0.0, "different", "", "It came late.")
+    failed = Step(0, "samples", 1, "different", "", "It came late.", name="a → b", seconds=0.0)
     taken = dataclasses.replace(rung(5), samples_max=7)
     write_reproducer(taken, failed, subject_of(SMALL), SAMPLES, work, tmp_path / "d")
     difference, _, samples = read_reproducer(tmp_path / "d")

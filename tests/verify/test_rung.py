@@ -8,15 +8,15 @@ from nomul.hw.tools import ToolFailed
 from nomul.network import CheckFailed, UserError
 from nomul.verify.rung import Rung, climb
 from nomul.verify.samples import Samples, random_samples
-from nomul.verify.step import Step
+from nomul.verify.step import Finding
 from tests.networks import random_network
 
 SAMPLES = random_samples(random_network((3, 2), (2,)), 9)
 
 
-def counted(folder: Path, samples: Samples) -> Step:
+def counted(folder: Path, samples: Samples) -> Finding:
     made = len(list(folder.iterdir()))
-    return Step("another name", len(samples), "samples", made, -1.0, "equal", "as it is")
+    return Finding(len(samples), "samples", made, "equal", "as it is")
 
 
 def make(folder: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_tool_that_refuses_what_it_is_given_is_a_difference(
 
 
 def test_a_failed_check_is_a_difference(tmp_path: Path) -> None:
-    def fail(folder: Path, _: Samples) -> Step:
+    def fail(folder: Path, _: Samples) -> Finding:
         raise CheckFailed(f"Sample 3 came late: see {folder}/simulation.log.")
 
     step = climb(Rung("a → b", make, fail), SAMPLES, tmp_path)

@@ -4,11 +4,11 @@ from dataclasses import asdict
 
 import pytest
 
-from nomul.verify.step import Step
+from nomul.verify.step import Finding, Step
 
 
 def test_a_step_is_plain_data() -> None:
-    step = Step("network → Verilog", 360, "samples", 0, 1.5, "equal")
+    step = Step(360, "samples", 0, "equal", name="network → Verilog", seconds=1.5)
     assert asdict(step) == {
         "name": "network → Verilog",
         "compared": 360,
@@ -23,4 +23,4 @@ def test_a_step_is_plain_data() -> None:
 
 def test_nothing_is_equal_where_nothing_was_compared() -> None:
     with pytest.raises(AssertionError):
-        Step("network → Verilog", 0, "samples", 0, 1.5, "equal")
+        Finding(0, "samples", 0, "equal")
