@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nomul.hw.engine_settings import GROUP, EngineSettings
-from nomul.hw.folded_geometry import (
-    Axis,
-    axes,
-    check_counts,
-    check_reach,
-    kernel_of,
-    loop_steps,
-    map_order,
-)
+from nomul.hw.folded_geometry import Axis, axes, check_counts, kernel_of, map_order
 from nomul.hw.folded_memory import MapAllocator, Tables, check_depth
+from nomul.hw.folded_pass import Group, Map, bare_pass
 from nomul.hw.program import Pass, Program, Result, Shortcut, field_widths
 from nomul.hw.residual import (
     Branches,
@@ -40,19 +33,8 @@ from nomul.network import (
     UserError,
 )
 from nomul.network.layers import INPUT_NAME, layer_name
-from nomul.network.shapes import Shape
 
 __all__ = ["fold"]
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Channels that are made in one pass: the first in, out, and how many of them."""
-
-    first_in: int
-    n_in: int
-    first_out: int
-    n_out: int
 
 
 def fold(network: Network, settings: EngineSettings | None = None) -> Program:
@@ -186,9 +168,9 @@ class _Scheduler:
                 self.network.shapes[name][1:], layer.padding, layer.stride, layer.size, strict=True
             )
         )
-        group = _Group(0, 1, 0, self.network.shapes[name][0])
-        shape = self.network.shapes[layer.source]
-        made = self._pass(name, layer.source, shape, lines, positions, group, is_greatest=True)
+        group = Group(0, 1, 0, self.network.shapes[name][0])
+        source = Map(self.network.shapes[layer.source], self.maps.place(layer.source))
+        made = self._pass(name, source, lines, positions, group, is_greatest=True)
         made = self._with_idle(name, made)
         start = self._add_thresholds(np.arange(1, self.settings.rows)[None])
         self.biases.append(0)
@@ -218,6 +200,7 @@ class _Scheduler:
         kernel, shape = kernel_of(
             layer, weight_of_index[layer.weight_index], self.network.shapes[layer.source]
         )
+        source = Map(shape, self.maps.place(layer.source))
         n_groups = 1 if isinstance(layer, Dense) else layer.groups
         n_in, n_out = kernel.shape[-1], layer.n_channels // n_groups
         shortcut_page, shortcut_weights = 0, np.zeros((layer.n_channels, 0), np.uint8)
@@ -228,7 +211,7 @@ class _Scheduler:
             shared_start = self._add_thresholds(layer.thresholds[None])
         for lines, positions in axes(layer, self.network.shapes[name]):
             for number in range(n_groups):
-                group = _Group(number * n_in, n_in, number * n_out, n_out)
+                group = Group(number * n_in, n_in, number * n_out, n_out)
                 channels = slice(group.first_out, group.first_out + n_out)
                 taps = kernel[channels][:, lines.taps][:, :, positions.taps].reshape(n_out, -1)
                 if not taps.size:
@@ -240,12 +223,11 @@ class _Scheduler:
                     shortcut = replace(shortcut, page=shortcut_page)
                 made = self._pass(
                     name,
-                    layer.source,
-                    shape,
+                    source,
                     lines,
                     positions,
                     group,
-                    skips_zeros=self._skips_zeros(shape, group, page, shortcut),
+                    skips_zeros=self._skips_zeros(group, page, shortcut),
                 )
                 made = self._with_idle(name, replace(made, shortcut=shortcut))
                 per_channel = layer.thresholds is not None and layer.thresholds.ndim == 2
@@ -268,9 +250,7 @@ class _Scheduler:
                 self.biases += biases.tolist()
                 yield made
 
-    def _skips_zeros(
-        self, shape: Shape, group: _Group, page: int, shortcut: Shortcut | None
-    ) -> bool:
+    def _skips_zeros(self, group: Group, page: int, shortcut: Shortcut | None) -> bool:
         """Return whether a pass can: its groups of levels lie together, and zeros add nothing."""
         if not self.settings.skips_zeros or not self.tables.adds_nothing_at_level_0(page):
             return False
@@ -291,7 +271,7 @@ class _Scheduler:
         page, weight_of_index = self.tables.add(added.shortcut_name, taps)
         return page, weight_of_index[taps.weight_index]
 
-    def _shortcut(self, added: Branches, lines: Axis, positions: Axis, group: _Group) -> Shortcut:
+    def _shortcut(self, added: Branches, lines: Axis, positions: Axis, group: Group) -> Shortcut:
         source = added.shortcut.source
         first = group.first_out if is_straight(added.shortcut) else 0
         return shortcut_walk(
@@ -330,79 +310,30 @@ class _Scheduler:
     def _pass(
         self,
         name: str,
-        source: str,
-        shape: Shape,
+        source: Map,
         lines: Axis,
         positions: Axis,
-        group: _Group,
+        group: Group,
         *,
         is_greatest: bool = False,
         skips_zeros: bool = False,
     ) -> Pass:
         """Return the pass without what lies in the memories of weights, biases and thresholds."""
-        settings = self.settings
-        n_in, height, width = shape
-        n_out, _, out_width = self.network.shapes[name]
-        lanes = settings.position_lanes
-        n_blocks = -(-positions.count // lanes)
-        n_last = positions.count - lanes * (n_blocks - 1)
-        n_channels = 1 if is_greatest else min(settings.channel_lanes, group.n_out)
-        n_channel_blocks = -(-group.n_out // n_channels)
-        # Outputs without a tap take one, outside the source: its weights have no sign.
-        empty = not lines.taps or not positions.taps
-        skips_zeros = skips_zeros and not empty
-        levels_read = GROUP if skips_zeros else 1
-        kernel = (group.n_in // levels_read, len(positions.taps), len(lines.taps))
-        last = (
-            *((0, 0, 0) if empty else (n - 1 for n in kernel)),
-            *(n_blocks - 1, lines.count - 1, n_channel_blocks - 1),
-        )
-        line = width * n_in
-        address_stride = (
-            *(levels_read, n_in, line, lanes * positions.stride * n_in, lines.stride * line),
-            int(is_greatest),
-        )
-        out_stride = (
-            lanes * positions.out_stride * n_out,
-            lines.out_stride * out_width * n_out,
-            n_channels,
-        )
-        first = (lines.start * width + positions.start) * n_in + group.first_in
-        first_out = (lines.out_start * out_width + positions.out_start) * n_out + group.first_out
         result = self._result(name)
-        if result != "map":
-            self._order_outputs(name, lines, positions, group, n_channels)
-        made = Pass(
-            last=last,
-            address_step=loop_steps(last, address_stride),
-            out_step=loop_steps(last[3:], out_stride),
-            start_address=self.maps.place(source) + first,
-            start_x=positions.start,
-            start_y=lines.start,
-            x_stride=lanes * positions.stride,
-            y_stride=lines.stride,
-            lane_address=positions.stride * n_in,
-            lane_x=positions.stride,
-            out_lane=positions.out_stride * n_out,
-            width=0 if empty else width,
-            height=height,
-            page=0,
+        made = bare_pass(
+            name,
+            self.settings,
+            source,
+            Map(self.network.shapes[name], self.maps.place(name)),
+            lines,
+            positions,
+            group,
+            result,
             is_greatest=is_greatest,
-            idle=0,
-            weight_start=0,
-            n_channels=n_channels,
-            n_channels_last=group.n_out - n_channels * (n_channel_blocks - 1),
-            n_positions_last=n_last,
-            out_start=self.maps.place(name) + first_out,
-            bias_start=0,
-            threshold_start=0,
-            thresholds_per_channel=False,
-            result=result,
             skips_zeros=skips_zeros,
         )
-        if not empty:
-            check_reach(name, lines, height)
-            check_reach(name, positions, width)
+        if result != "map":
+            self._order_outputs(name, lines, positions, group, made.n_channels)
         return made
 
     def _with_idle(self, name: str, made: Pass) -> Pass:
@@ -413,7 +344,7 @@ class _Scheduler:
         return made
 
     def _order_outputs(
-        self, name: str, lines: Axis, positions: Axis, group: _Group, n_channels: int
+        self, name: str, lines: Axis, positions: Axis, group: Group, n_channels: int
     ) -> None:
         """Note which of the network's outputs come when."""
         _, out_height, out_width = self.network.shapes[name]

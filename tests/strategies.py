@@ -29,6 +29,7 @@ from nomul.network import (
     MaxPool2d,
     Network,
     Output,
+    Weighted,
 )
 from nomul.network.bounds import weighted_bounds
 from nomul.network.model import Encoding, OutputKind
@@ -45,6 +46,7 @@ __all__ = [
     "feature_arrays",
     "folded_networks",
     "networks",
+    "rectified",
     "sample_levels",
 ]
 
@@ -167,14 +169,32 @@ def folded_networks(
     max_stages: int = 3,
     max_size: int = 4,
 ) -> Network:
-    """Draw a network that is meant to fold: a class comes from one pass alone."""
+    """Draw a network that is meant to fold: a class comes from one pass alone.
+
+    Half of them have products of 0 for level 0, which an engine may skip.
+    """
     sizes = {"max_stages": max_stages, "max_size": max_size}
     network = draw(networks(kinds, limits, has_plain_residuals=True, **sizes))
+    if draw(st.booleans()):
+        network = rectified(network)
     last = network.layers[-1]
     _, height, width = network.shapes[f"layers.{len(network.layers) - 1}"]
     if network.output.kind == "class" and height * width * getattr(last, "groups", 1) > 1:
         network = dataclasses.replace(network, output=Output("accumulators"))
     return network
+
+
+def rectified(network: Network) -> Network:
+    """Return the network with products of 0 for level 0, as of a sum that is rectified."""
+
+    def changed(layer: Layer) -> Layer:
+        if not isinstance(layer, Weighted):
+            return layer
+        table = layer.product_table.copy()
+        table[0] = 0
+        return dataclasses.replace(layer, product_table=table, level_value=None, centre=None)
+
+    return dataclasses.replace(network, layers=tuple(map(changed, network.layers)))
 
 
 def sample_levels(network: Network, n_samples: int, seed: int = 0) -> NDArray[np.int64]:

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from nomul.hw.devices import find_device
 from nomul.hw.engine import Engine
+from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.engine_verilog import emit_engine
 from nomul.hw.folding import fold
 from nomul.hw.lowering import METHODS
@@ -77,6 +78,8 @@ ROOMY = dataclasses.replace(
     pages=16,
     shortcuts=True,
 )
+
+SKIPPING = dataclasses.replace(ROOMY, skips_zeros=True)
 
 
 def check_against_pytorch(network: Network, data: st.DataObject) -> None:
@@ -185,23 +188,24 @@ def test_the_verilog_of_many_networks_is_the_golden_model(first: int, tmp_path: 
     check_all_verilog(first, tmp_path)
 
 
-def folded(network: Network) -> Program | None:
+def folded(network: Network, shape: EngineSettings = ROOMY) -> Program | None:
     """Return the network's program; None if it is not for this engine."""
     try:
-        return fold(network, ROOMY)
+        return fold(network, shape)
     except UserError:
         return None
 
 
 def check_program(network: Network) -> None:
-    program = folded(network)
-    if program is None:
-        reject()
-    levels = sample_levels(network, 4)
-    expected = evaluate_levels(network, levels).reshape(len(levels), -1)
-    if network.output.kind != "class":
-        expected = expected[:, program.output_order]
-    assert execute(program, levels).answers.tolist() == expected.tolist()
+    for shape in (ROOMY, SKIPPING):
+        program = folded(network, shape)
+        if program is None:
+            reject()
+        levels = sample_levels(network, 4)
+        expected = evaluate_levels(network, levels).reshape(len(levels), -1)
+        if network.output.kind != "class":
+            expected = expected[:, program.output_order]
+        assert execute(program, levels).answers.tolist() == expected.tolist()
 
 
 @settings(few, max_examples=40)
@@ -224,23 +228,29 @@ def test_nearly_all_networks_that_are_meant_to_fold_do() -> None:
     assert sum(folds) >= 90
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> BatchSimulator:
-    return build_batch(emit_engine(Engine(ROOMY)), tmp_path_factory.mktemp("engine"))
+@pytest.fixture(scope="module", params=[ROOMY, SKIPPING], ids=["all taps", "zeros skipped"])
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[BatchSimulator, EngineSettings]:
+    shape = request.param
+    return build_batch(emit_engine(Engine(shape)), tmp_path_factory.mktemp("engine")), shape
 
 
-def check_engine(engine: BatchSimulator, network: Network) -> None:
-    program = folded(network)
+def check_engine(engine: tuple[BatchSimulator, EngineSettings], network: Network) -> None:
+    simulator, shape = engine
+    program = folded(network, shape)
     if program is None:
         reject()
-    found = run_folded(engine, network, program, sample_levels(network, 6), seed=1)
+    found = run_folded(simulator, network, program, sample_levels(network, 6), seed=1)
     assert (found.mismatches, found.first_mismatch) == (0, None)
 
 
 @needs_verilator
 @settings(few, max_examples=30)
 @given(network=FOLDABLE)
-def test_the_engine_is_the_golden_model(engine: BatchSimulator, network: Network) -> None:
+def test_the_engine_is_the_golden_model(
+    engine: tuple[BatchSimulator, EngineSettings], network: Network
+) -> None:
     check_engine(engine, network)
 
 
@@ -249,7 +259,7 @@ def test_the_engine_is_the_golden_model(engine: BatchSimulator, network: Network
 @settings(many, max_examples=1000)
 @given(network=FOLDABLE)
 def test_the_engine_running_many_programs_is_the_golden_model(
-    engine: BatchSimulator, network: Network
+    engine: tuple[BatchSimulator, EngineSettings], network: Network
 ) -> None:
     check_engine(engine, network)
 

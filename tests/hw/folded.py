@@ -26,6 +26,7 @@ from nomul.network.layers import Weighted
 from nomul.network.model import OutputKind
 from tests.network.strategies import graphs
 from tests.networks import random_tables
+from tests.strategies import rectified
 
 __all__ = [
     "NETWORKS",
@@ -33,7 +34,6 @@ __all__ = [
     "SPARSE",
     "chain",
     "chains",
-    "rectified",
     "residual",
     "sparse_levels",
     "sparse_networks",
@@ -92,19 +92,6 @@ def with_opposites(network: Network) -> Network:
             return layer
         table = layer.product_table.copy()
         table[:, 1::2] = -table[:, : table.shape[1] - 1 : 2]
-        return dataclasses.replace(layer, product_table=table, level_value=None, centre=None)
-
-    return dataclasses.replace(network, layers=tuple(map(changed, network.layers)))
-
-
-def rectified(network: Network) -> Network:
-    """Return the network with products of 0 for level 0, as of a sum that is rectified."""
-
-    def changed(layer: Layer) -> Layer:
-        if not isinstance(layer, Weighted):
-            return layer
-        table = layer.product_table.copy()
-        table[0] = 0
         return dataclasses.replace(layer, product_table=table, level_value=None, centre=None)
 
     return dataclasses.replace(network, layers=tuple(map(changed, network.layers)))
