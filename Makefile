@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 EDITABLE := -e ".[dev]" --config-settings editable_mode=strict
 
-.PHONY: demo test test-slow measure compare engine fuzz mutation clean
+.PHONY: demo test test-slow test-random measure compare engine fuzz mutation clean
 
 demo: .venv/linked
 	$(BIN)/nomul demo examples/digits.toml --out runs/digits
@@ -15,6 +15,11 @@ test: .venv/linked
 
 test-slow: .venv/linked
 	$(BIN)/python -m pytest -n 2 -m slow
+
+# As the tests of random networks, fast and slow, but each time with others.
+test-random: .venv/linked
+	$(BIN)/python -m pytest -n 2 --hypothesis-profile=random tests/test_random_networks.py \
+		tests/hw/test_engine.py tests/hw/test_folding.py tests/verify/test_coverage.py
 
 # Measures what docs/measurements.md states, and writes it.
 measure: .venv/linked

@@ -23,11 +23,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.mutation_networks import ENGINE, engine_networks
+from benchmarks.mutation_networks import ENGINE, SKIPPING, engine_networks
 from benchmarks.mutation_page import Outcome, Verdict, write_page
 from nomul.cli.training import train_discretized
 from nomul.hw.area import measure_area
 from nomul.hw.engine import Engine
+from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.engine_verilog import emit_engine
 from nomul.hw.folding import fold
 from nomul.hw.plan import Plan, plan
@@ -70,7 +71,7 @@ Levels = NDArray[np.int64]
 
 def main() -> int:
     WORK.mkdir(parents=True, exist_ok=True)
-    steps = (graph_step, verilog_step, netlist_step, program_steps, engine_step)
+    steps = (graph_step, verilog_step, netlist_step, program_steps, engine_step, skipping_step)
     with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         outcomes = [outcome for found in pool.map(taken, steps) for outcome in found]
     rows = ",\n".join(json.dumps(dataclasses.asdict(outcome)) for outcome in outcomes)
@@ -348,18 +349,28 @@ def _run_on_engine(
 
 def engine_step() -> Iterator[Outcome]:
     """Program → Verilog: the engine itself, with programs that use what it has."""
+    return broken_engine("engine's Verilog", ENGINE)
+
+
+def skipping_step() -> Iterator[Outcome]:
+    """Program → Verilog: an engine that skips zeros."""
+    return broken_engine("engine's Verilog, zeros skipped", SKIPPING)
+
+
+def broken_engine(step: str, settings: EngineSettings) -> Iterator[Outcome]:
+    """Yield what becomes of an engine's mutants."""
     runs = []
     rng = np.random.default_rng(SEED)
     for own in ("digits", "heartbeats-tiny-folded"):
         network, test = trained(own)
-        runs.append((own, network, fold(network, ENGINE), test[:12]))
-    for own, network in engine_networks().items():
+        runs.append((own, network, fold(network, settings), test[:12]))
+    for own, network in engine_networks(settings).items():
         levels = rng.integers(0, network.input.n_levels, (6, network.n_inputs))
-        runs.append((own, network, fold(network, ENGINE), levels))
-    step = "engine's Verilog"
+        levels[1::2] *= rng.integers(0, 2, levels[1::2].shape)
+        runs.append((own, network, fold(network, settings), levels))
     with TemporaryDirectory(dir=WORK) as name:
         folder = Path(name)
-        module = read_design(emit_engine(Engine(ENGINE)), folder)
+        module = read_design(emit_engine(Engine(settings)), folder)
         faults = some(list(design_faults(module, is_feed_forward=False)), 20)
         simulator = build_batch(write_design(module, faults, folder), folder)
 

@@ -1,4 +1,4 @@
-"""The engine whose Verilog is broken, and networks that use all of it."""
+"""The engines whose Verilog is broken, and networks that use all of it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.folding import fold
 from nomul.network import Add, Conv2d, Dense, Layer, MaxPool2d, Network, UserError
 from nomul.network.layers import Weighted
-from tests.hw.folded import NETWORKS, chain, chains
+from tests.hw.folded import NETWORKS, SPARSE, chain, chains
+from tests.strategies import rectified
 
-__all__ = ["ENGINE", "engine_networks"]
+__all__ = ["ENGINE", "SKIPPING", "engine_networks"]
 
 # As the tests' own: builds take seconds.
 ENGINE = EngineSettings(
@@ -28,20 +29,25 @@ ENGINE = EngineSettings(
     weight_memory="block",
 )
 
+SKIPPING = dataclasses.replace(ENGINE, skips_zeros=True)
+
 _N_DRAWN = 60
 
 
-def engine_networks() -> Mapping[str, Network]:
+def engine_networks(settings: EngineSettings) -> Mapping[str, Network]:
     """Return networks that fill one memory or count each, those of the tests, and drawn ones."""
     found = {**_FULL, **NETWORKS, **_drawn(), "many inputs": _MANY_INPUTS}
-    return {name: network for name, network in found.items() if _fits(network)}
+    if settings.skips_zeros:
+        found |= SPARSE
+        found |= {f"{name}, rectified": rectified(network) for name, network in _FULL.items()}
+    return {name: network for name, network in found.items() if _fits(network, settings)}
 
 
-def _fits(network: Network) -> bool:
+def _fits(network: Network, settings: EngineSettings) -> bool:
     if any(isinstance(layer, Add) for layer in network.layers):
-        return False  # this engine has no shortcuts
+        return False  # these engines have no shortcuts
     try:
-        fold(network, ENGINE)
+        fold(network, settings)
     except UserError:
         return False
     return True

@@ -34,16 +34,16 @@ What is proved:
 
 The unrolled network is that of `examples/digits.toml`, the netlist that of
 `examples/digits-small.toml`; programs are of the digits and of
-`examples/heartbeats-tiny-folded.toml`. The engine's Verilog runs these two, with 12 samples each,
-and with 6 each networks that fill one of its memories or counts, those that its tests share, and
-drawn ones.
+`examples/heartbeats-tiny-folded.toml`. Two engines' Verilog, one of which skips zeros, run these
+two with 12 samples each, and with 6 each networks that fill one of their memories or counts, those
+that their tests share, and drawn ones.
 
 Unrolled hardware sees all test samples and all directed ones, the Verilog without stalls and with
 them, the netlist without. So does `nomul verify --full`. Without `--full` there are at most 1,000
 test samples and no directed ones, so the first two columns of the second table are about what the
 samples find. The ladder proves "Verilog = netlist" either way, which finds what no sample
 shows; here it is asked only about that. Programs see few: at most 1,000 samples of the digits
-and 100 of the heartbeats in the interpreter, which is slow, and 4,000 and all there are on the
+and 100 of the heartbeats in the interpreter, and 4,000 and all there are on the
 engine, mixed test, random and directed ones. The interpreter knows nothing of idle cycles and of
 the flags that say what is last: those are the engine's.
 

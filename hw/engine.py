@@ -22,8 +22,9 @@ class Engine(wiring.Component):
     soon as the last pass that reads this one is over. What leaves is the class, or each sum or
     level, in the order of ``Program.output_order``.
 
-    Initiation interval: :func:`nomul.sim.interpreter.sample_cycles`, exactly, unless it waits for
-    levels, for its answers to be taken or for weights from outside.
+    Initiation interval: the cycles that :func:`nomul.sim.interpreter.execute` tells of a sample,
+    exactly, unless the engine waits for levels, for its answers to be taken or for weights from
+    outside. They are the same for all samples where zeros are not skipped.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ class Engine(wiring.Component):
     load : In(stream)
         A 16-bit word for an address of a memory, taken between samples. ``memory`` is the number
         in :data:`nomul.hw.program_image.MEMORIES`; ``step`` that of the step of the search, for
-        thresholds.
+        thresholds. It is written in the next cycle.
     burst : Out(stream)
         Only where the weights lie outside: a number of words, ``length``, is wanted from
         ``address`` on. Bursts are wanted one behind the other, the next as soon as its block

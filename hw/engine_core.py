@@ -113,8 +113,12 @@ class EngineCore(wiring.Component):
         m.submodules.taps = taps = Taps(settings, fields)
         m.submodules.lanes = lanes = Lanes(settings)
         m.submodules.drain = drain = Drain(settings, fields)
-        make_reader = NonzeroReader if settings.skips_zeros else LevelReader
-        m.submodules.reader = reader = make_reader(settings, fields)
+        reader: LevelReader
+        if settings.skips_zeros:
+            reader = NonzeroReader(settings, fields["skips_zeros"], fields["sums"])
+        else:
+            reader = LevelReader(settings)
+        m.submodules.reader = reader
 
         samples = _Samples(settings.map_bits)
         self._accept_levels(m, samples, drain, reader)
@@ -251,7 +255,8 @@ class EngineCore(wiring.Component):
         ]
         with m.FSM():
             with m.State("stopped"):
-                m.d.comb += [self.load_ready.eq(1), self.busy.eq(0)]
+                # What came in the cycle before is written by the time the header is read.
+                m.d.comb += [self.load_ready.eq(~self.run), self.busy.eq(0)]
                 m.d.sync += word_address.eq(self.header)
                 with m.If(self.run):
                     m.next = "read header"

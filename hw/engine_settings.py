@@ -114,10 +114,11 @@ class EngineSettings:
                 "An engine that skips zeros reads weights out of their order: its weight_memory "
                 'can be "block" or "spram", not "port".'
             )
-        if self.skips_zeros and self.weight_depth % (2 * GROUP):
+        if self.skips_zeros and (self.weight_depth % (2 * GROUP) or self.map_depth % GROUP):
             raise UserError(
-                f"The weight_depth of an engine that skips zeros is {self.weight_depth}: it can be "
-                f"a multiple of {2 * GROUP}, for each half to begin with a group."
+                f"An engine that skips zeros has whole groups of {GROUP} levels and weights: its "
+                f"map_depth, {self.map_depth}, can be a multiple of {GROUP}, and its weight_depth, "
+                f"{self.weight_depth}, of {2 * GROUP}."
             )
 
     @property

@@ -71,15 +71,15 @@ def bare_pass(
         check_reach(name, lines, height)
         check_reach(name, positions, width)
     skips_zeros = skips_zeros and not empty
-    levels_read = GROUP if skips_zeros else 1
-    kernel = (group.n_in // levels_read, len(positions.taps), len(lines.taps))
+    levels_per_tap = GROUP if skips_zeros else 1
+    kernel = (group.n_in // levels_per_tap, len(positions.taps), len(lines.taps))
     last = (
         *((0, 0, 0) if empty else (n - 1 for n in kernel)),
         *(n_blocks - 1, lines.count - 1, n_channel_blocks - 1),
     )
     line = width * n_in
     address_stride = (
-        *(levels_read, n_in, line, lanes * positions.stride * n_in, lines.stride * line),
+        *(levels_per_tap, n_in, line, lanes * positions.stride * n_in, lines.stride * line),
         int(is_greatest),
     )
     out_stride = (

@@ -256,9 +256,13 @@ class _Scheduler:
             return False
         if group.n_in % GROUP:
             return False
-        return shortcut is None or (
-            shortcut.is_in_groups and self.tables.adds_nothing_at_level_0(shortcut.page)
-        )
+        if shortcut is None:
+            return True
+        # Straight on, a block reads as many levels as it has lanes: one that is not full would read
+        # what is no level of this sample, which adds nothing but may be no zero.
+        is_whole = shortcut.fan_in > 1 or group.n_out % shortcut.n_levels == 0
+        adds_nothing = self.tables.adds_nothing_at_level_0(shortcut.page)
+        return is_whole and shortcut.is_in_groups and adds_nothing
 
     def _shortcut_weights(self, added: Branches, n_out: int) -> tuple[int, NDArray[np.uint8]]:
         """Return the page of a shortcut's table and its weights, shape (channels, levels)."""
@@ -300,7 +304,7 @@ class _Scheduler:
 
     def _add_thresholds(self, thresholds: NDArray[np.integer]) -> int:
         """Add sets of thresholds, shape (sets, levels - 1); return the first one's address."""
-        greatest = (1 << self.settings.sum_bits - 1) - 1  # no sum reaches it: _check_levels
+        greatest = (1 << self.settings.sum_bits - 1) - 1  # no sum reaches it: _check_sums
         start = sum(map(len, self.thresholds))
         padded = np.full((len(thresholds), self.settings.rows - 1), greatest, np.int64)
         padded[:, : thresholds.shape[1]] = np.clip(thresholds, -greatest - 1, greatest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
@@ -39,8 +38,6 @@ class LevelReader(wiring.Component):
     ----------
     settings
         Of the engine.
-    fields
-        The signals that hold the pass, by :func:`nomul.hw.program.field_widths`.
 
     Members
     -------
@@ -78,9 +75,8 @@ class LevelReader(wiring.Component):
     read: Any
     busy: Signal
 
-    def __init__(self, settings: EngineSettings, fields: Mapping[str, Signal]) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
-        self.fields = fields
         lanes = settings.position_lanes
         super().__init__(
             {
@@ -118,7 +114,7 @@ class LevelReader(wiring.Component):
 
 
 class NonzeroReader(LevelReader):
-    """The maps, in groups of levels, of which those that are 0 are left out.
+    """A level reader whose maps are in groups of levels, of which those that are 0 are left out.
 
     A tap of a pass that skips zeros is a whole group, and becomes a tap for each channel that has
     a level other than 0 at some position lane, or for its first channel if there is none. A tap
@@ -126,7 +122,19 @@ class NonzeroReader(LevelReader):
     next cycle, for the sums to move.
 
     Latency: 2 cycles. Initiation interval: 1 cycle, for a group as many as it has such channels.
+
+    Parameters
+    ----------
+    settings
+        Of the engine.
+    skips_zeros, n_sums
+        Of the pass: whether it does; sums of a block, of which one leaves in a cycle.
     """
+
+    def __init__(self, settings: EngineSettings, skips_zeros: Signal, n_sums: Signal) -> None:
+        self.skips_zeros = skips_zeros
+        self.n_sums = n_sums
+        super().__init__(settings)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -165,7 +173,7 @@ class NonzeroReader(LevelReader):
             is_there = tap.inside[lane].replicate(GROUP)
             nonzero |= Cat(level.any() for level in levels) & is_there
         with m.If(takes):
-            m.d.sync += left.eq(Mux(self.fields["skips_zeros"], nonzero, 0))
+            m.d.sync += left.eq(Mux(self.skips_zeros, nonzero, 0))
         m.d.comb += [
             self.valid.eq(gives),
             self.read.eq(held),
@@ -199,10 +207,12 @@ class NonzeroReader(LevelReader):
     def _has_room(self, m: Module, gives: Value, ends: Value) -> Value:
         """Return whether a level may be given, as far as sums that leave are concerned."""
         moving = Signal()  # sums are on their way out of the lanes' adders
-        n_left = Signal.like(self.fields["sums"])  # cycles before the next ones may follow
+        n_left = Signal.like(self.n_sums)  # cycles before the next ones may follow
         m.d.sync += moving.eq(gives & ends)
         with m.If(gives & ends):
-            m.d.sync += n_left.eq(self.fields["sums"] - 1)
+            m.d.sync += n_left.eq(self.n_sums - 1)
+        with m.Elif(~self.busy):  # the next pass begins when all sums of this one have left
+            m.d.sync += n_left.eq(0)
         with m.Elif(n_left.any()):
             m.d.sync += n_left.eq(n_left - 1)
         return ~moving & ~(ends & n_left.any())

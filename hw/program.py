@@ -84,12 +84,12 @@ class Shortcut:
         numbers = (self.n_levels, self.start_address, self.lane_address, *self.address_step)
         return all(number % GROUP == 0 for number in numbers)
 
-    def fields(self, levels_read: int) -> dict[str, int]:
+    def fields(self, levels_per_tap: int) -> dict[str, int]:
         """Return what a pass with this shortcut, of so many levels a tap, has in its fields."""
         steps = zip(LOOPS[3:], self.address_step, strict=True)
         return {
             "has_shortcut": 1,
-            "shortcut_last": self.n_levels // levels_read - 1,
+            "shortcut_last": self.n_levels // levels_per_tap - 1,
             "shortcut_page": self.page,
             "shortcut_start": self.start_address,
             "shortcut_lane": self.lane_address,
@@ -124,7 +124,7 @@ class Pass:
     idle
         Cycles after the taps of each block: one, in which its sums move on, and more where those of
         the block before have not all left by then. An engine that skips zeros sees by itself how
-        many.
+        many; it is 1 there.
     weight_start
         Word of the first tap's weights.
     n_channels, n_channels_last
@@ -181,14 +181,14 @@ class Pass:
     skips_zeros: bool = False
 
     @property
-    def levels_read(self) -> int:
+    def levels_per_tap(self) -> int:
         """Levels of each position that are read at a time."""
         return GROUP if self.skips_zeros else 1
 
     @property
     def kernel_taps(self) -> int:
         """Taps of a block, without those of a shortcut; zeros count."""
-        return self.levels_read * (self.last[0] + 1) * (self.last[1] + 1) * (self.last[2] + 1)
+        return self.levels_per_tap * (self.last[0] + 1) * (self.last[1] + 1) * (self.last[2] + 1)
 
     @property
     def taps(self) -> int:
@@ -226,7 +226,7 @@ class Pass:
         if settings.shortcuts:
             found |= {name: 0 for name in names if "shortcut" in name}
         if self.shortcut:
-            found |= self.shortcut.fields(self.levels_read)
+            found |= self.shortcut.fields(self.levels_per_tap)
         found["sums"] = self.sums(settings)
         return {name: found[name] if name in found else int(getattr(self, name)) for name in names}
 

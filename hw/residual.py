@@ -124,8 +124,8 @@ def shortcut_walk(
     n_in, _, width = shape
     y_stride, x_stride = shortcut.stride if isinstance(shortcut, Conv2d) else (1, 1)
     position, line = x_stride * n_in, y_stride * width * n_in
-    if isinstance(shortcut, Dense):
-        n_in = shortcut.n_inputs
+    if isinstance(shortcut, Dense):  # of which there is one position alone
+        n_in, position, line = shortcut.n_inputs, 0, 0
     straight = is_straight(shortcut)
     lane = positions.out_stride * position
     stride = (position_lanes * lane, lines.out_stride * line, n_channels if straight else 0)

@@ -124,8 +124,8 @@ class Taps(wiring.Component):
         m.d.comb += self.weight_address.eq(weight_address)
         following = Signal.like(address)
         m.d.comb += following.eq(address)
-        levels_read = Mux(fields["skips_zeros"], GROUP, 1) if self.settings.skips_zeros else 1
-        next_weights = weight_address + levels_read
+        levels_per_tap = Mux(fields["skips_zeros"], GROUP, 1) if self.settings.skips_zeros else 1
+        next_weights = weight_address + levels_per_tap
         with m.If(moves):
             for k, loop in enumerate(LOOPS):
                 with m.If(advances[k]):

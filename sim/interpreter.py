@@ -16,6 +16,8 @@ from nomul.hw.program import Pass, Program, field_widths
 
 __all__ = ["Execution", "execute", "pass_cycles", "sample_cycles"]
 
+_SAMPLES_AT_A_TIME = 256
+
 
 @dataclass(frozen=True, eq=False)
 class Execution:
@@ -36,10 +38,9 @@ class Execution:
 
 @dataclass(frozen=True)
 class _Results:
-    """What a pass found for samples, one column after the other, and the cycles of its taps."""
+    """What leaves a pass for samples, or is compared there, and the cycles of its taps."""
 
-    sums: list[NDArray[np.int64]]
-    levels: list[NDArray[np.int64]]
+    left: list[NDArray[np.int64]]
     issued: NDArray[np.int64]
 
 
@@ -51,6 +52,17 @@ def execute(program: Program, levels: NDArray[np.integer]) -> Execution:
     levels
         Of the network's inputs in their order, shape (samples, inputs).
     """
+    parts = [
+        _execute(program, levels[first : first + _SAMPLES_AT_A_TIME])
+        for first in range(0, len(levels), _SAMPLES_AT_A_TIME)
+    ]
+    return Execution(
+        np.concatenate([part.answers for part in parts]),
+        np.concatenate([part.cycles for part in parts]),
+    )
+
+
+def _execute(program: Program, levels: NDArray[np.integer]) -> Execution:
     n_samples, n_inputs = levels.shape
     held = np.zeros((n_samples, program.settings.map_depth), np.int64)
     held[:, :n_inputs] = levels[:, program.input_order]
@@ -58,12 +70,10 @@ def execute(program: Program, levels: NDArray[np.integer]) -> Execution:
     cycles = np.full(n_samples, _answering(program), np.int64)
     for made in program.passes:
         found = _run(program, made, held)
-        if made.result == "sums":
-            answers += found.sums
-        elif made.result == "levels":
-            answers += found.levels
-        elif made.result == "class":
-            answers.append(np.argmax(found.sums, axis=0))
+        if made.result == "class":
+            answers.append(np.argmax(found.left, axis=0))
+        else:
+            answers += found.left
         cycles += _around(program, made) + found.issued
     return Execution(np.stack(answers, axis=1), cycles)
 
@@ -80,8 +90,7 @@ def _run(program: Program, made: Pass, held: NDArray[np.int64]) -> _Results:
     shortcut = made.shortcut
     shortcut_address = shortcut.start_address if shortcut else 0
     skips = settings.skips_zeros
-    idle = 1 if skips else made.idle
-    results = _Results([], [], np.full(len(held), -idle))
+    results = _Results([], np.full(len(held), -made.idle))
     counts = [last + 1 for last in made.last]
     for block, line, position in product(*map(range, counts[:2:-1])):
         n_channels = made.n_channels_last if block == made.last[5] else made.n_channels
@@ -92,15 +101,15 @@ def _run(program: Program, made: Pass, held: NDArray[np.int64]) -> _Results:
         for tap, (row, column, source) in enumerate(product(*map(range, counts[2::-1]))):
             x = made.start_x + position * made.x_stride + column
             y = made.start_y + line * made.y_stride + row
-            seen = np.zeros((n_positions, made.levels_read, len(held)), np.int64)
-            for lane, number in product(range(n_positions), range(made.levels_read)):
+            seen = np.zeros((n_positions, made.levels_per_tap, len(held)), np.int64)
+            for lane, number in product(range(n_positions), range(made.levels_per_tap)):
                 inside = 0 <= x + lane * made.lane_x < made.width and 0 <= y < made.height
                 if inside:
                     seen[lane, number] = held[:, address + lane * made.lane_address + number]
                 if made.is_greatest:
                     sums[lane] = np.maximum(sums[lane], seen[lane, number, :, None])
                     continue
-                weights = program.weights[weight + tap * made.levels_read + number, :n_channels]
+                weights = program.weights[weight + tap * made.levels_per_tap + number, :n_channels]
                 levels = seen[lane, number]
                 sums[lane] += _products(program, made.page, levels, weights, inside=inside)
             n_taps += _taps(made, seen)
@@ -115,27 +124,28 @@ def _run(program: Program, made: Pass, held: NDArray[np.int64]) -> _Results:
                 weights = program.weights[weight + made.kernel_taps + number, :n_channels]
                 seen[lane, number] = held[:, place % held.shape[1]]
                 sums[lane] += _products(program, shortcut.page, seen[lane, number], weights)
-            for first in range(0, shortcut.n_levels, made.levels_read):
-                n_taps += _taps(made, seen[:, first : first + made.levels_read])
+            for first in range(0, shortcut.n_levels, made.levels_per_tap):
+                n_taps += _taps(made, seen[:, first : first + made.levels_per_tap])
             for k in advancing:
                 shortcut_address += shortcut.address_step[k - 3]
         for lane in range(n_positions):
             for number in range(n_channels):
                 bias = program.biases[made.bias_start + channel + number]
                 total = sums[lane, :, number] + bias
-                results.sums.append(total)
                 if made.result in ("class", "sums"):
+                    results.left.append(total)
                     continue
                 own = channel + number if made.thresholds_per_channel else 0
                 thresholds = program.thresholds[made.threshold_start + own]
                 level = (thresholds <= total[:, None]).sum(axis=1)
-                results.levels.append(level)
                 if made.result == "map":
                     held[:, out + lane * made.out_lane + number] = level
+                else:
+                    results.left.append(level)
         # The sums of the block before have left when the next ones come.
         has_before = skips & (results.issued > 0)
         earliest = results.issued + has_before * made.sums(settings)
-        results.issued[:] = np.maximum(results.issued + idle + n_taps, earliest)
+        results.issued[:] = np.maximum(results.issued + made.idle + n_taps, earliest)
         for k in advancing:
             out += made.out_step[k - 3]
         if advancing == [5]:
@@ -173,9 +183,10 @@ def pass_cycles(program: Program, made: Pass) -> int:
 
     Where zeros are skipped, it is the most: that of levels none of which is 0.
     """
-    settings = program.settings
-    idle = max(1, made.sums(settings) - made.taps) if settings.skips_zeros else made.idle
-    return _around(program, made) + made.blocks * (made.taps + idle) - idle
+    between = made.idle
+    if program.settings.skips_zeros:
+        between = max(between, made.sums(program.settings) - made.taps)
+    return _around(program, made) + made.blocks * (made.taps + between) - between
 
 
 def _around(program: Program, made: Pass) -> int:

@@ -3,11 +3,11 @@
 PyTorch's operations, the golden model, the graph of every lowering method, the emitted Verilog in
 Verilator, programs of the folded engine, interpreted, and the engine's Verilog.
 
-What is drawn is the same in every run. ``pytest --hypothesis-profile=random`` draws other networks
-each time; where a test fails, Hypothesis prints the smallest network that it found and a line
+What is drawn is the same in every run. ``make test-random`` draws others each time; where a
+test fails, Hypothesis prints the smallest network that it found and a line
 ``@reproduce_failure(...)``: written above the test, that brings the failure back, and so does
-``--hypothesis-seed=N`` with the seed that pytest prints. The networks of the Verilog tests follow
-from a seed, the test's parameter.
+``pytest --hypothesis-profile=random --hypothesis-seed=N`` with the seed that pytest prints. The
+networks of the Verilog tests follow from a seed, the test's parameter.
 """
 
 from __future__ import annotations

@@ -280,7 +280,7 @@ SPARSE = {
 
 @st.composite
 def sparse_networks(draw: st.DrawFn) -> Network:
-    """Draw a network of convolutions, most of whose zeros an engine can skip."""
+    """Draw a network of convolutions, perhaps before a dense layer, that may skip most zeros."""
     n_levels = st.integers(2, 16)
     shape = n_in, height, width = (
         draw(st.sampled_from((4, 8, 3, 12))),
@@ -303,6 +303,9 @@ def sparse_networks(draw: st.DrawFn) -> Network:
             (size - k) // s + 1 for size, k, s in zip(sizes, kernel, stride, strict=True)
         )
         n_in = n_out
+    if draw(st.booleans()):
+        layers.append((Dense, (5, n_in * height * width), 5, {}))
+        counts.append(draw(n_levels))
     network = rectified(chain(shape, tuple(counts), "levels", layers, shared=draw(st.booleans())))
     return with_opposites(network) if draw(st.booleans()) else network
 

@@ -61,8 +61,8 @@ def test_everything_is_loaded_in_words_of_16_bits() -> None:
         ),
         (
             {"skips_zeros": True, "weight_depth": 100},
-            "The weight_depth of an engine that skips zeros is 100: it can be a multiple of 8, for "
-            "each half to begin with a group.",
+            "An engine that skips zeros has whole groups of 4 levels and weights: its map_depth, "
+            "5120, can be a multiple of 4, and its weight_depth, 100, of 8.",
         ),
         (
             # 33 weights of four bits are nine parts of a word, which 16 addresses are for.

@@ -25,6 +25,7 @@ from nomul.sim.golden import evaluate_levels
 from nomul.sim.interpreter import execute
 from tests.hw.folded import NETWORKS, SMALL, SPARSE, chain, chains, residual
 from tests.networks import random_levels, random_lookup, random_network, random_tables
+from tests.strategies import rectified
 
 ROOMY = dataclasses.replace(
     SMALL, map_depth=8192, threshold_depth=1024, bias_depth=1024, weight_depth=16384, pages=16
@@ -353,3 +354,19 @@ def test_zeros_with_a_product_are_not_skipped() -> None:
     skips = [made.skips_zeros for made in fold(network, engine).passes]
     assert skips == [False, False, True, True]  # two groups, which share a table
     check(network, engine, 4)
+
+
+@pytest.mark.parametrize(("lanes", "skips"), [(4, True), (8, False), (16, True)])
+def test_blocks_that_read_more_than_their_channels_do_not_skip(lanes: int, skips: bool) -> None:
+    """What lies behind a map of 12 channels is of another layer, or of the sample before."""
+    body: tuple[Any, ...] = (Conv2d, (12, 12, 1, 1), 12, {})
+    network = rectified(residual((12, 1, 2), body, (Conv2d, (12, 1, 1, 1), 12, {"groups": 12})))
+    engine = dataclasses.replace(ROOMY, channel_lanes=lanes, skips_zeros=True, map_depth=48)
+    program = fold(network, engine)
+    assert [made.skips_zeros for made in program.passes] == [False] * 12 + [skips]
+    check(network, engine, 4)
+
+
+def test_both_branches_of_a_dense_residual_skip() -> None:
+    network = SPARSE["groups, and two sums"]
+    assert fold(network, dataclasses.replace(ROOMY, skips_zeros=True)).passes[-1].skips_zeros
