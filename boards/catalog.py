@@ -53,15 +53,16 @@ class Board:
 
 
 # That of UltraPlus has its weights in the four single-ported RAMs. It skips zeros, and so is as
-# fast on rectified levels as twice the lanes, which leave no logic cells for that. Those of hx8k
+# fast on rectified levels as twice the lanes, which leave no logic cells for that; and half of each
+# memory holds any of the folded examples, so that one runs while another is loaded. Those of hx8k
 # and ecp5-25 are at the end of their block RAMs, and that of ecp5-85 has as many words of weights
 # as a loader's 16 bits of address reach. The two branches of a residual meet in a fraction of their
 # units, so products and sums are wider there.
 _ENGINES = {
     "up5k": EngineSettings(
         position_lanes=1,
-        map_depth=8192,
-        threshold_depth=128,
+        map_depth=6144,
+        threshold_depth=192,
         program_depth=1024,
         skips_zeros=True,
     ),

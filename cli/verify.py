@@ -81,8 +81,9 @@ def verify(
     with tempfile.TemporaryDirectory(prefix="nomul-verify-") as name:
         for rung in ladder:
             taken = everything if rung.takes_directed else samples
-            if not as_json and sys.stdout.isatty():
-                print(f"{rung.name} ...", end="\r", flush=True)
+            if not as_json and sys.stderr.isatty():
+                # As wide as the names of rows, one of which will be written over it.
+                print(f"{rung.name:<26} ...", end="\r", flush=True, file=sys.stderr)
             step = climb(rung, taken, Path(name))
             steps.append(step)
             if not as_json:
@@ -102,7 +103,7 @@ def verify(
         "folded": folded,
         "samples": origin,
         "effort": "full" if is_full else "fast",
-        "steps": [dataclasses.asdict(step) for step in steps],
+        "steps": [step.row() for step in steps],
         "coverage": {"samples": covered.n_samples, "found": lines},
         "reproducer": str(out / "different") if failed else None,
     }
@@ -140,7 +141,7 @@ def verify_again(folder: Path, *, as_json: bool) -> None:
     made = any(path.is_file() for pattern in named[0].files for path in folder.glob(pattern))
     step = climb(named[0], samples, folder, makes=not made)
     if as_json:
-        print(json.dumps({"steps": [dataclasses.asdict(step)], "reproducer": str(folder)}))
+        print(json.dumps({"steps": [step.row()], "reproducer": str(folder)}))
     else:
         print(f"{_HEADER}\n{_row(step)}")
     if step.status == "skipped":

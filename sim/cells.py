@@ -13,11 +13,20 @@ from dataclasses import dataclass
 
 from nomul.network import UserError
 
-__all__ = ["FlipFlop", "Lookup", "model"]
+__all__ = ["FlipFlop", "Lookup", "UnknownCell", "model"]
 
 _BUFFERED = "GLOBAL_BUFFER_OUTPUT"
 _PAD = re.compile("(?P<output>0000|0110|1010)01")
 _ICE40_FLIP_FLOP = re.compile("SB_DFF(?P<enable>E?)(?P<set>SR|SS)?")
+
+
+class UnknownCell(UserError):
+    """A netlist holds a cell of which there is no model here."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"The netlist holds a cell {kind}, and its simulation knows none of that kind."
+        )
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,11 @@ class FlipFlop:
     preset: int = 0
     overrides: bool = False
     start: int = 0
+
+    @property
+    def inputs(self) -> tuple[int, int, int, int]:
+        """The nets that it reads."""
+        return (self.d, self.enable, self.clear, self.preset)
 
 
 def _table(function: Callable[[int, int, int, int], int]) -> int:
@@ -86,7 +100,7 @@ def model(
 
     Raises
     ------
-    UserError
+    UnknownCell
         If no such cell is known: a memory, a latch, a flip-flop that falling edges or no edges
         set.
     """
@@ -94,6 +108,7 @@ def model(
     def at(port: str) -> int:
         return nets.get(port, 0)
 
+    pin_type = parameters.get("PIN_TYPE", "")
     if kind == "SB_LUT4":
         table = int(parameters["LUT_INIT"], 2)
         return [Lookup((at("I0"), at("I1"), at("I2"), at("I3")), at("O"), table)]
@@ -104,7 +119,7 @@ def model(
         return [FlipFlop(at("D"), at("Q"), enable, at("R"), at("S"))]
     if kind == "SB_GB":
         return [Lookup((at("USER_SIGNAL_TO_GLOBAL_BUFFER"), 0, 0, 0), at(_BUFFERED), _SAME)]
-    if kind in ("SB_IO", "SB_GB_IO") and (pad := _PAD.fullmatch(parameters["PIN_TYPE"])):
+    if kind in ("SB_IO", "SB_GB_IO") and (pad := _PAD.fullmatch(pin_type)):
         return _pad(pad["output"], at)
     if kind == "LUT4":
         table = int(parameters["INIT"], 2)
@@ -120,7 +135,7 @@ def model(
         return _trellis(parameters, at, new_net)
     if kind == "$scopeinfo":
         return []
-    raise UserError(f"The netlist holds a cell {kind}, and its simulation knows none of that kind.")
+    raise UnknownCell(kind)
 
 
 def _pad(output: str, at: Callable[[str], int]) -> list[Lookup | FlipFlop]:

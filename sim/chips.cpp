@@ -5,7 +5,8 @@
 //
 // Messages on standard input, each 4 bytes with its length, the low byte first, and its bytes.
 // Message k goes to chip k % 64, when that has answered the one before it: when it has said a whole
-// frame, or nothing for a while. What the chips say comes back in the same form, by messages.
+// frame, or nothing for a while. A chip that says more than any frame has gets no further message.
+// What the chips say comes back in the same form, by messages.
 
 #include <array>
 #include <cstdint>
@@ -21,6 +22,8 @@ using Bytes = std::vector<uint8_t>;
 
 static constexpr int N_CHIPS = 64;
 static constexpr uint8_t FLAG = 0x7e;
+// Bytes of an answer: twice the frame, escapes included, of a bit for each flip-flop of an HX8K.
+static constexpr size_t MOST = 4096;
 
 static bool read_message(Bytes& bytes) {
     uint8_t size[4];
@@ -72,6 +75,9 @@ class Chips {
                 line.message += N_CHIPS;
                 line.n_brought = 0;
             }
+            // A chip that babbles would be heard for ever.
+            if (line.message < messages.size() && answers[line.message].size() == MOST)
+                line.message = messages.size();
             if (line.message >= messages.size()) continue;
             lasts = true;
             const Bytes& bytes = messages[line.message];
@@ -108,7 +114,8 @@ class Chips {
             hearing &= ~(word(1) << n);
             line.n_heard = 0;
             if (line.heard >> 9 && !(line.heard & 1) && line.message < messages.size()) {
-                answers[line.message].push_back(line.heard >> 1 & 0xff);
+                Bytes& said = answers[line.message];
+                if (said.size() < MOST) said.push_back(line.heard >> 1 & 0xff);
                 line.quiet_since = now;
             }
         }

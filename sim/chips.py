@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import io
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from nomul.network import CheckFailed
 from nomul.sim.cells import FlipFlop, Lookup
 from nomul.sim.chip_logic import ChipLogic
-from nomul.sim.verilator import call, compiler, writing_source
+from nomul.sim.verilator import call, compiler, writing
 
 __all__ = ["N_CHIPS", "build_chips", "converse", "expression"]
 
@@ -30,7 +31,6 @@ using word = uint64_t;
 
 static word step(const word n{rx}) {{
     constexpr word n0 = 0, n1 = ~n0;
-    static word {states};
 {statements}
     return n{tx};
 }}
@@ -48,17 +48,16 @@ def build_chips(logic: ChipLogic, folder: Path) -> Path:
     Raises
     ------
     UserError
-        If Verilator, which it is asked for alike, or a C++ compiler is missing, or the folder
-        cannot be written.
+        If a C++ compiler is missing, or the folder cannot be written.
     CheckFailed
-        If the logic has a loop, or reads what nothing drives.
+        If the logic has a loop, drives a net twice, or reads what nothing drives.
     """
     source = folder.resolve() / "logic.h"
     program = source.with_name("chips")
-    with writing_source(_function(logic), source) as messages:
-        # Optimizing so long a function takes ten times as long, and then it runs no faster.
-        flags = ["-std=c++17", "-O0", f"-I{source.parent}"]
-        command = [*compiler(), *flags, "-o", str(program), str(_MAIN)]
+    # Optimizing so long a function takes ten times as long, and then it runs no faster.
+    flags = ["-std=c++17", "-O0", f"-I{source.parent}"]
+    command = [*compiler(), *flags, "-o", str(program), str(_MAIN)]
+    with writing(_function(logic), source) as messages:
         call(command, source.parent, messages, "The chip's logic cannot be compiled")
     return program
 
@@ -79,11 +78,18 @@ def converse(
         What :func:`build_chips` made.
     bit_cycles, silence_cycles, power_on_cycles
         As for :class:`nomul.sim.chip.VirtualChip`. A chip that has said a frame gets its next
-        message at once.
+        message at once; one that babbles gets none any more.
+
+    Raises
+    ------
+    CheckFailed
+        If the program ends by itself.
     """
     numbers = map(str, (bit_cycles, silence_cycles, power_on_cycles))
     given = b"".join(len(message).to_bytes(4, "little") + message for message in messages)
-    ended = subprocess.run([program, *numbers], input=given, capture_output=True, check=True)
+    ended = subprocess.run([program, *numbers], input=given, stdout=subprocess.PIPE, check=False)
+    if ended.returncode:
+        raise CheckFailed("The simulator of the chips has ended by itself.")
     said = io.BytesIO(ended.stdout)
     return [said.read(int.from_bytes(said.read(4), "little")) for _ in messages]
 
@@ -92,16 +98,25 @@ def _function(logic: ChipLogic) -> str:
     """Return the C++ of a clock cycle."""
     lookups = {cell.output: cell for cell in logic.cells if isinstance(cell, Lookup)}
     flip_flops = [cell for cell in logic.cells if isinstance(cell, FlipFlop)]
-    statements = [f"const word n{cell.q} = s{cell.q};" for cell in flip_flops]
     known = {0, 1, logic.rx, *(cell.q for cell in flip_flops)}
+    outputs = (cell.output if isinstance(cell, Lookup) else cell.q for cell in logic.cells)
+    net, n_drivers = Counter([0, 1, logic.rx, *outputs]).most_common(1)[0]
+    if n_drivers > 1:
+        raise CheckFailed(f"The chip's logic drives net {net} twice.")
     graph = {net: set(cell.inputs) - known for net, cell in lookups.items()}
     try:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         raise CheckFailed("The chip's logic has a loop.") from error
-    used = {logic.tx, *(net for cell in flip_flops for net in _inputs(cell))}
+    used = {logic.tx, *(net for cell in flip_flops for net in cell.inputs)}
     if not (known | lookups.keys()).issuperset([*order, *used]):
         raise CheckFailed("The chip's logic reads what nothing drives.")
+    statements = []
+    for cell in flip_flops:
+        statements += [
+            f"static word s{cell.q} = {-cell.start};",
+            f"const word n{cell.q} = s{cell.q};",
+        ]
     for net in order:
         text = expression(lookups[net].table, [f"n{source}" for source in lookups[net].inputs])
         statements.append(f"const word n{net} = {text};")
@@ -111,17 +126,11 @@ def _function(logic: ChipLogic) -> str:
             enable = f"({enable} | n{cell.clear} | n{cell.preset})"
         loaded = f"((n{cell.d} & ~n{cell.clear}) | n{cell.preset})"
         statements.append(f"s{cell.q} = ({loaded} & {enable}) | (n{cell.q} & ~{enable});")
-    states = ", ".join(f"s{cell.q} = {-cell.start}" for cell in flip_flops)
     return _FUNCTION.format(
         rx=logic.rx,
         tx=logic.tx,
-        states=states,
         statements="\n".join(f"    {statement}" for statement in statements),
     )
-
-
-def _inputs(cell: FlipFlop) -> Iterator[int]:
-    yield from (cell.d, cell.enable, cell.clear, cell.preset)
 
 
 def expression(table: int, names: Sequence[str]) -> str:

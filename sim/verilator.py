@@ -31,6 +31,7 @@ __all__ = [
     "compiler",
     "is_installed",
     "verilate",
+    "writing",
     "writing_source",
 ]
 
@@ -59,6 +60,20 @@ def check_verilator() -> None:
 
 @contextmanager
 def writing_source(verilog: str, source: Path) -> Iterator[IO[str]]:
+    """Do as :func:`writing` where there is all that Verilator needs.
+
+    Raises
+    ------
+    UserError
+        If Verilator or a C++ compiler is missing, or the folder cannot be written.
+    """
+    check_verilator()
+    with writing(verilog, source) as messages:
+        yield messages
+
+
+@contextmanager
+def writing(text: str, source: Path) -> Iterator[IO[str]]:
     """Write what is to be built, and give the log of its tools, ``simulation.log`` beside it.
 
     Parameters
@@ -69,12 +84,11 @@ def writing_source(verilog: str, source: Path) -> Iterator[IO[str]]:
     Raises
     ------
     UserError
-        If Verilator or a C++ compiler is missing, or the folder cannot be written.
+        If the folder cannot be written.
     """
-    check_verilator()
     try:
         source.parent.mkdir(parents=True, exist_ok=True)
-        source.write_text(verilog)
+        source.write_text(text)
         messages = source.with_name("simulation.log").open("w")
     except OSError as error:
         raise UserError(f"Cannot write into {source.parent}: {error.strerror}.") from error
@@ -227,7 +241,7 @@ def compiler() -> list[str]:
         # Unlike the others, it would trap what the C++ standard leaves undefined.
         return [sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=undefined"]
     raise UserError(
-        "Verilator needs a C++ compiler, and there is none: run `apt-get install g++` or "
+        "A simulator needs a C++ compiler, and there is none: run `apt-get install g++` or "
         "`pip install ziglang`."
     )
 

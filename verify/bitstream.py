@@ -2,9 +2,9 @@
 
 Both are simulated cycle by cycle, with nothing of Amaranth or of the link's Verilog in between: a
 host brings each sample at 115,200 baud, as frames, and hears the answer the same way. Several chips
-share the samples: 64 at once where there are no RAMs (:mod:`nomul.sim.chips`), else two, each a
-process (:mod:`nomul.sim.chip`). A folded engine that does not begin with its program gets that over
-the line too.
+share the samples: 64 at once where all of the chip is modelled (:mod:`nomul.sim.chips`), which no
+RAMs are, else two, each a process (:mod:`nomul.sim.chip`). A folded engine that does not begin with
+its program gets that over the line too.
 """
 
 from __future__ import annotations
@@ -22,11 +22,9 @@ import numpy as np
 from nomul.boards.catalog import Board
 from nomul.boards.engine_host import EngineHost
 from nomul.boards.host import Line, NetworkHost
-from nomul.boards.protocol import encode_frame, pack_numbers, pack_request
 from nomul.boards.uart import uart_divisor
 from nomul.hw.folding import fold
 from nomul.network import CheckFailed, Network, UserError
-from nomul.network.shapes import level_width
 from nomul.sim.chip import Pins, VirtualChip, build_chip, netlist_verilog, read_pins
 from nomul.sim.chip_logic import ChipLogic, decoded_logic, netlist_logic
 from nomul.sim.chips import N_CHIPS, build_chips, converse
@@ -47,7 +45,13 @@ Ask = Callable[[Sequence[int]], Sequence[int]]
 
 
 def board_netlist_step(
-    network: Network, samples: Samples, folder: Path, board: Board, *, folded: bool
+    network: Network,
+    samples: Samples,
+    folder: Path,
+    board: Board,
+    *,
+    folded: bool,
+    alone_max: int | None = None,
 ) -> Finding:
     """Compare the mapped netlist of a whole board with the golden model, through its serial pins.
 
@@ -57,6 +61,9 @@ def board_netlist_step(
         A build of the board is in ``build`` there; the simulator goes into ``pins``.
     folded
         Whether the board has a folded engine, and the network is a program for it.
+    alone_max
+        How many samples are compared at most where the chip is simulated alone, which takes much
+        longer; None: all.
 
     Raises
     ------
@@ -70,11 +77,17 @@ def board_netlist_step(
     def chip(work: Path, pins: Pins) -> ChipLogic | str:
         return netlist_logic(netlist, pins) or netlist_verilog(netlist, work)
 
-    return pins_step(chip, network, samples, folder, board, folded=folded)
+    return pins_step(chip, network, samples, folder, board, folded=folded, alone_max=alone_max)
 
 
 def bitstream_step(
-    network: Network, samples: Samples, folder: Path, board: Board, *, folded: bool
+    network: Network,
+    samples: Samples,
+    folder: Path,
+    board: Board,
+    *,
+    folded: bool,
+    alone_max: int | None = None,
 ) -> Finding:
     """Compare what a bitstream makes of the chip with the golden model, through its serial pins.
 
@@ -88,7 +101,7 @@ def bitstream_step(
         verilog = decoded(unpack(folder / "build" / f"{board.name}.bin", work), folder, board)
         return decoded_logic(verilog, pins) or verilog
 
-    return pins_step(chip, network, samples, folder, board, folded=folded)
+    return pins_step(chip, network, samples, folder, board, folded=folded, alone_max=alone_max)
 
 
 def decoded(asc: Path, folder: Path, board: Board) -> str:
@@ -115,15 +128,16 @@ def pins_step(
     board: Board,
     *,
     folded: bool,
+    alone_max: int | None = None,
 ) -> Finding:
     """Compare a chip, given as its logic or as Verilog, with the golden model through its pins.
 
     Parameters
     ----------
     chip
-        Takes a folder to work in and the chip's pins; returns the logic between them, or where it
-        has RAMs, the Verilog of it, the module ``top``.
-    network, samples, folder, board, folded
+        Takes a folder to work in and the chip's pins; returns the logic between them, or where not
+        all of it is modelled, the Verilog of it, the module ``top``.
+    network, samples, folder, board, folded, alone_max
         As for :func:`board_netlist_step`.
     """
     work = folder / "pins"
@@ -136,6 +150,7 @@ def pins_step(
         heard = _said(build_chips(made, work), network, samples, bit_cycles)
         answers, silent = _answers([partial(_unrolled, line, network) for line in heard], samples)
     else:
+        samples = samples.part(slice(alone_max))
         program = build_chip(made, pins, work)
         cycles = sample_cycles(fold(network, board.engine_settings)) if folded else 0
         reach = partial(_engine, board=board) if folded else _unrolled
@@ -189,6 +204,24 @@ def _answers(
     return [found[place % len(chips)][0][place // len(chips)] for place in range(end)], reason
 
 
+class _Sent(Exception):
+    """A request was sent, and nothing will answer it here."""
+
+    def __init__(self, request: bytes) -> None:
+        super().__init__(request)
+        self.request = request
+
+
+class _Recorder:
+    """A line that takes a request out of the host's hands."""
+
+    def write(self, data: bytes) -> None:
+        raise _Sent(data)
+
+    def read(self, _: int) -> bytes:
+        return b""
+
+
 class _Heard:
     """A line on which all was said before: by request, what was heard then; and else nothing."""
 
@@ -207,11 +240,10 @@ class _Heard:
 
 def _said(program: Path, network: Network, samples: Samples, bit_cycles: int) -> list[_Heard]:
     """Return the line of each chip, of those that share the samples."""
-    width = level_width(network.input.n_levels)
-    # A host counts its requests from 1 on.
+    hosts = [NetworkHost(_Recorder(), network) for _ in range(N_CHIPS)]
+    rows = samples.levels.tolist()
     requests = [
-        encode_frame(pack_request((place // N_CHIPS + 1) % 256, pack_numbers(levels, width)))
-        for place, levels in enumerate(samples.levels.tolist())
+        _request(host, row) for host, row in zip(itertools.cycle(hosts), rows, strict=False)
     ]
     answers = converse(
         program,
@@ -224,6 +256,15 @@ def _said(program: Path, network: Network, samples: Samples, bit_cycles: int) ->
     for line, request, answer in zip(itertools.cycle(lines), requests, answers, strict=False):
         line.answers.append((request, answer))
     return lines
+
+
+def _request(host: NetworkHost, sample: Sequence[int]) -> bytes:
+    """Return what a host sends first to ask for a sample."""
+    try:
+        host.answer(sample)
+    except _Sent as sent:
+        return sent.request
+    raise AssertionError("a host sends before it listens")
 
 
 def _unrolled(line: Line, network: Network) -> Ask:

@@ -30,27 +30,25 @@ class Effort:
     Attributes
     ----------
     evaluated
-        Samples for what takes them together: PyTorch, graph, Verilog, netlists and bitstreams of
-        unrolled hardware.
-    interpreted
-        Samples for the interpreter of programs.
+        Samples for what takes them together: PyTorch, graph, Verilog, netlists, programs, and the
+        netlist and the bitstream of a board where 64 chips are simulated at once.
     folded
         Samples for the engine's Verilog.
     on_board
-        Samples for the netlist and the bitstream of an engine.
+        Samples for the netlist and the bitstream of a board whose chip is simulated alone: that
+        of an engine, and any other that has RAMs or what else is not modelled.
     proof_s
         Seconds for formal proofs.
     """
 
     evaluated: int | None
-    interpreted: int | None
     folded: int | None
     on_board: int | None
     proof_s: float
 
 
-FAST = Effort(1000, 3, 50, 4, 30.0)
-FULL = Effort(None, None, None, None, 600.0)
+FAST = Effort(1000, 200, 4, 30.0)
+FULL = Effort(None, None, None, 600.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +184,7 @@ def _folded(subject: Subject, effort: Effort) -> Iterator[Rung]:
         _nothing,
         lambda _, samples: program_step(network, program, samples),
         (),
-        effort.interpreted,
+        effort.evaluated,
     )
     yield Rung(
         "network → engine",
@@ -213,12 +211,16 @@ def _on_board(subject: Subject, effort: Effort) -> Iterator[Rung]:
     def check_netlist(folder: Path, samples: Samples) -> Finding:
         from nomul.verify.bitstream import board_netlist_step
 
-        return board_netlist_step(network, samples, folder, board, folded=folded)
+        return board_netlist_step(
+            network, samples, folder, board, folded=folded, alone_max=effort.on_board
+        )
 
     def check_bitstream(folder: Path, samples: Samples) -> Finding:
         from nomul.verify.bitstream import bitstream_step
 
-        return bitstream_step(network, samples, folder, board, folded=folded)
+        return bitstream_step(
+            network, samples, folder, board, folded=folded, alone_max=effort.on_board
+        )
 
     suffixes = (".netlist.json", tools.bitstream, tools.constraints)
     files = (*(f"build/{board.name}{suffix}" for suffix in suffixes), "pins/simulation.log")

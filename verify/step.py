@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 __all__ = ["Finding", "Status", "Step"]
@@ -56,3 +56,9 @@ class Step(Finding):
 
     name: str
     seconds: float
+
+    def row(self) -> dict[str, object]:
+        """Return it as data, what the table shows first: the order of its columns."""
+        found = asdict(self)
+        columns = ("name", "compared", "differences", "seconds", "status")
+        return {column: found[column] for column in columns} | found

@@ -50,10 +50,10 @@ def test_fold_tells_cycles_and_use(tmp_path: Path, capsys: Capsys) -> None:
         "least_products_per_cycle": round(products / cycles, 2),
         "least_lane_use": round(products / cycles / 16, 4),
         "memory": {
-            "levels_held": {"used": 16 + 8, "available": 8192},
+            "levels_held": {"used": 16 + 8, "available": 6144},
             "weight_words": {"used": 12 + 8, "available": 16384},  # each pass begins with a group
             "product_tables": {"used": 2, "available": 15},
-            "threshold_sets": {"used": 2, "available": 128},
+            "threshold_sets": {"used": 2, "available": 192},
             "biases": {"used": 2 + 3, "available": 256},
             "program_words": {"used": 1 + 2 * 40, "available": 1024},
         },

@@ -111,8 +111,8 @@ def test_equal_steps_are_rows_of_a_table(
     assert result["reproducer"] is None
     assert [step["status"] for step in result["steps"]] == ["skipped", "equal", "equal"]
     assert list(result["steps"][0]) == [
-        *("compared", "unit", "differences", "status", "detail", "first_difference"),
-        *("name", "seconds"),
+        *("name", "compared", "differences", "seconds", "status"),
+        *("unit", "detail", "first_difference"),
     ]
     assert {path.name for path in network.parent.iterdir()} == {"network.safetensors", "verify"}
 
@@ -121,10 +121,11 @@ def test_a_terminal_shows_the_step_that_is_taken(
     network: Path, choose: Callable[..., None], monkeypatch: pytest.MonkeyPatch, capsys: Capsys
 ) -> None:
     choose("network → graph")
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     answer = run(capsys, "verify", network)
-    assert "\nnetwork → graph ...\rnetwork → graph  " in answer.output
-    assert " ..." not in run(capsys, "verify", network, "--json").output
+    assert answer.errors == f"{'network → graph':<26} ...\r"
+    assert " ..." not in answer.output
+    assert run(capsys, "verify", network, "--json").errors == ""
 
 
 @pytest.fixture

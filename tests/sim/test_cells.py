@@ -7,8 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from nomul.network import UserError
-from nomul.sim.cells import FlipFlop, Lookup, model
+from nomul.sim.cells import FlipFlop, Lookup, UnknownCell, model
 
 
 def settled(parts: list[Lookup | FlipFlop], values: Mapping[int, int]) -> dict[int, int]:
@@ -116,11 +115,12 @@ def test_flip_flops_are_what_their_names_and_parameters_say() -> None:
         ("SB_RAM40_4K", {}),
         ("SB_DFFR", {}),
         ("SB_IO", {"PIN_TYPE": "000000"}),
+        ("SB_IO", {}),
         ("SB_DFFNSR", {}),
         ("TRELLIS_FF", {"SRMODE": "ASYNC"}),
         ("TRELLIS_FF", {"CLKMUX": "INV"}),
     ],
 )
 def test_a_cell_that_is_not_known_is_refused(kind: str, parameters: dict[str, str]) -> None:
-    with pytest.raises(UserError, match=f"^The netlist holds a cell {kind}, "):
+    with pytest.raises(UnknownCell, match=f"^The netlist holds a cell {kind}, "):
         model(kind, parameters, {"D": 2, "Q": 3}, int)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,17 @@ from nomul.hw.tools import run_tool
 from nomul.hw.unrolled import Unrolled
 from nomul.hw.verilog import convert
 from nomul.hw.widths import accumulator_width
-from nomul.network import CheckFailed
+from nomul.network import CheckFailed, UserError
 from nomul.sim.cells import FlipFlop, Lookup
 from nomul.sim.chip import Pins
 from nomul.sim.chip_logic import ChipLogic, netlist_logic
 from nomul.sim.chips import build_chips, converse, expression
 from nomul.sim.golden import evaluate_levels
-from nomul.sim.verilator import is_installed
 from tests.networks import dense_layers, random_levels, random_network
+from tests.sim.test_simulators import without_packages, without_programs
 
-needs_verilator = pytest.mark.skipif(
-    not is_installed("verilator"), reason="verilator is not installed"
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="there is no C++ compiler"
 )
 # Three flip-flops between the pins.
 ECHO = ChipLogic((FlipFlop(2, 3), FlipFlop(3, 4), FlipFlop(4, 5)), 2, 5)
@@ -49,7 +50,7 @@ def test_an_expression_has_the_values_of_its_table() -> None:
         assert eval(text, dict(MASKS)) & 0xFFFF == table, text
 
 
-@needs_verilator
+@needs_compiler
 @pytest.mark.parametrize("bit_cycles", [8, 9])
 def test_every_chip_gives_back_what_it_gets(bit_cycles: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -58,7 +59,7 @@ def test_every_chip_gives_back_what_it_gets(bit_cycles: int, tmp_path: Path) -> 
     assert converse(program, messages, bit_cycles=bit_cycles, silence_cycles=200) == messages
 
 
-@needs_verilator
+@needs_compiler
 @pytest.mark.parametrize(
     ("flip_flop", "later"),
     [
@@ -83,11 +84,30 @@ def test_a_flip_flop_is_what_its_inputs_make_of_it(
     assert converse(program, [b"echo"], bit_cycles=8, silence_cycles=200) == [b"echo"]
 
 
-@needs_verilator
+@needs_compiler
 def test_a_silent_chip_says_nothing_and_the_others_go_on(tmp_path: Path) -> None:
     for tx in (0, 1):
         program = build_chips(dataclasses.replace(ECHO, tx=tx), tmp_path)
         assert converse(program, [b"any"] * 70, bit_cycles=8, silence_cycles=200) == [b""] * 70
+
+
+@needs_compiler
+def test_a_chip_that_babbles_comes_to_an_end(tmp_path: Path) -> None:
+    """Bit 3 of a counter is the byte 0x55 for ever, where a bit of the line takes 8 cycles."""
+    place = {bit: 10 + bit for bit in range(4)}
+    carries = [0xAAAA, 0x8888, 0x8080]
+    cells: list[FlipFlop | Lookup] = []
+    for bit in range(4):
+        lower = [place[other] for other in range(bit)] + [0, 0, 0, 0]
+        a, b, c, d, *_ = lower
+        carry = 1 if bit == 0 else 20 + bit
+        if bit:
+            cells.append(Lookup((a, b, c, d), carry, carries[bit - 1]))
+        cells.append(Lookup((place[bit], carry, 0, 0), 30 + bit, 0x6666))
+        cells.append(FlipFlop(30 + bit, place[bit]))
+    program = build_chips(ChipLogic(tuple(cells), 2, place[3]), tmp_path)
+    heard = converse(program, [b"any"] * 70, bit_cycles=8, silence_cycles=200)
+    assert heard == [b"\x55" * 4096] * 64 + [b""] * 6
 
 
 def test_a_loop_and_what_nothing_drives_are_refused(tmp_path: Path) -> None:
@@ -101,7 +121,47 @@ def test_a_loop_and_what_nothing_drives_are_refused(tmp_path: Path) -> None:
         build_chips(ChipLogic((), 2, 3), tmp_path)
 
 
-@needs_verilator
+@pytest.mark.parametrize(
+    ("first", "second", "net"),
+    [
+        (Lookup((2, 0, 0, 0), 3, 0xAAAA), Lookup((2, 0, 0, 0), 3, 0x5555), 3),
+        (Lookup((2, 0, 0, 0), 3, 0xAAAA), FlipFlop(2, 3), 3),
+        (FlipFlop(2, 3), FlipFlop(2, 3), 3),
+        (FlipFlop(2, 3), Lookup((3, 0, 0, 0), 2, 0xAAAA), 2),
+        (FlipFlop(2, 3), FlipFlop(2, 1), 1),
+    ],
+)
+def test_a_net_that_is_driven_twice_is_refused(
+    first: FlipFlop | Lookup, second: FlipFlop | Lookup, net: int, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckFailed, match=f"^The chip's logic drives net {net} twice.$"):
+        build_chips(ChipLogic((first, second), 2, 3), tmp_path)
+
+
+@needs_compiler
+def test_a_chip_without_a_flip_flop_is_a_wire(tmp_path: Path) -> None:
+    program = build_chips(ChipLogic((Lookup((2, 0, 0, 0), 3, 0xAAAA),), 2, 3), tmp_path)
+    assert converse(program, [b"echo"], bit_cycles=8, silence_cycles=200) == [b"echo"]
+
+
+def test_only_a_compiler_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_packages(monkeypatch, "verilator", "ziglang")
+    if shutil.which("g++"):
+        assert build_chips(ECHO, tmp_path).is_file()
+    without_programs(monkeypatch, "g++", "c++", "clang++")
+    with pytest.raises(UserError, match=r"needs a C\+\+ compiler, and there is none"):
+        build_chips(ECHO, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_simulator_that_ends_by_itself_is_said_so() -> None:
+    false = shutil.which("false")
+    assert false is not None
+    with pytest.raises(CheckFailed, match=r"^The simulator of the chips has ended by itself\.$"):
+        converse(Path(false), [b"any"], bit_cycles=8, silence_cycles=200)
+
+
+@needs_compiler
 def test_a_mapped_netlist_answers_as_the_golden_model(tmp_path: Path) -> None:
     network = random_network((5, 4, 3), (4, 3), output="accumulators")
     link = SerialLink(Link(Unrolled(plan(network))), 8)

@@ -65,7 +65,7 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(
         without_programs(patch, "g++", "c++", "clang++")
         without_packages(patch, "ziglang")
         assert sentence("verilator") == (
-            "Verilator needs a C++ compiler, and there is none: run `apt-get install g++` or "
+            "A simulator needs a C++ compiler, and there is none: run `apt-get install g++` or "
             "`pip install ziglang`."
         )
         assert "verilator" not in available_simulators()

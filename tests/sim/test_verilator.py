@@ -45,7 +45,7 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(
     with pytest.raises(UserError) as caught:
         check_verilator()
     assert str(caught.value) == (
-        "Verilator needs a C++ compiler, and there is none: run `apt-get install g++` or "
+        "A simulator needs a C++ compiler, and there is none: run `apt-get install g++` or "
         "`pip install ziglang`."
     )
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
 from nomul.network import UserError
+from nomul.sim.verilator import is_installed
 from nomul.train.experiment import Experiment
 from nomul.verify.ladder import FAST, FULL, rungs
 from nomul.verify.rung import climb
@@ -54,6 +56,24 @@ def test_the_full_ladder_compares_all_samples_at_every_step() -> None:
         most = {rung.name: rung.samples_max for rung in rungs(subject, FULL)}
         most.pop("Verilog = netlist, proved", None)  # it takes none
         assert set(most.values()) == {None}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed("verilator"), reason="verilator is not installed")
+def test_a_chip_that_is_simulated_alone_compares_few_samples(tmp_path: Path) -> None:
+    """A RAM without a wire changes no answer, but there is no model of it."""
+    *_, on_board, _ = rungs(subject_of(SMALL), FAST)
+    assert (on_board.name, FAST.on_board) == ("network → board netlist", 4)
+    samples = random_samples(SMALL, 70)
+    step = climb(on_board, samples, tmp_path)
+    assert (step.status, step.compared) == ("equal", 70)
+    (netlist,) = tmp_path.glob("build/*.netlist.json")
+    content = json.loads(netlist.read_text())
+    ram = {"type": "SB_RAM40_4K", "parameters": {}, "connections": {}, "port_directions": {}}
+    content["modules"]["top"]["cells"]["ram"] = ram | {"attributes": {}, "hide_name": 0}
+    netlist.write_text(json.dumps(content))
+    step = climb(on_board, samples, tmp_path, makes=False)
+    assert (step.status, step.compared) == ("equal", 4)
 
 
 def test_a_network_that_cannot_be_unrolled_is_refused_before_any_step() -> None:
