@@ -430,8 +430,8 @@ def test_layers_that_no_hardware_is_generated_for_are_refused(
     answer = run(capsys, command, path, *out.get(command, []))
     assert (answer.exit_code, answer.output) == (2, "")
     assert answer.sentence == (
-        "layers.0 is of kind conv2d: hardware is generated for chains of dense and lookup "
-        "layers so far; evaluate this network with `nomul evaluate`."
+        "layers.0 is of kind conv2d, and chains of dense and lookup layers are unrolled so far: "
+        "take the folded engine, with `nomul fold` and the option --folded."
     )
     assert list(tmp_path.iterdir()) == [path]
 

@@ -45,6 +45,6 @@ def test_a_convolution_is_refused(use: Callable[[Network], object]) -> None:
     with pytest.raises(UserError) as refused:
         use(convolutional())
     assert str(refused.value) == (
-        "layers.1 is of kind conv2d: hardware is generated for chains of dense and lookup "
-        "layers so far; evaluate this network with `nomul evaluate`."
+        "layers.1 is of kind conv2d, and chains of dense and lookup layers are unrolled so far: "
+        "take the folded engine, with `nomul fold` and the option --folded."
     )

@@ -77,7 +77,7 @@ def test_a_chip_that_is_simulated_alone_compares_few_samples(tmp_path: Path) -> 
 
 
 def test_a_network_that_cannot_be_unrolled_is_refused_before_any_step() -> None:
-    with pytest.raises(UserError, match="hardware is generated for chains of dense"):
+    with pytest.raises(UserError, match="chains of dense and lookup layers are unrolled"):
         list(rungs(subject_of(picture_network()), FAST))
     large = dataclasses.replace(subject_of(random_network((3, 300, 3), (2, 2))), folded=True)
     with pytest.raises(UserError, match="The network needs 303 biases"):
