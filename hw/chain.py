@@ -19,8 +19,9 @@ def unrolled_chain(network: Network) -> tuple[Dense | Lookup, ...]:
     for number, layer in enumerate(network.layers):
         if not isinstance(layer, (Dense, Lookup)):
             raise UserError(
-                f"layers.{number} is of kind {layer.kind}, and chains of dense and lookup layers are "
-                "unrolled so far: take the folded engine, with `nomul fold` and the option --folded."
+                f"layers.{number} is of kind {layer.kind}, and chains of dense and lookup layers "
+                "are unrolled so far: take the folded engine, with `nomul fold` and the option "
+                "--folded."
             )
         chain.append(layer)
     # Each has one source and each but the last feeds another: so they cannot but form a chain.
