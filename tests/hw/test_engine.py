@@ -311,6 +311,33 @@ async def receive(ctx: Any, engine: Engine) -> int:
     return int(answer)
 
 
+def test_the_last_word_that_is_loaded_counts_when_the_engine_starts() -> None:
+    """The header, a program's first word, says how many levels a sample has."""
+    first, second = (random_network((n, 3, 4), (4, 3), seed=n, n_centres=4) for n in (5, 3))
+    (sample,) = random_levels(second, 1)
+    engine = Engine(TINY)
+    words = list(load_words(fold(second, TINY)))
+    header = next(word for word in words if (word[0], word[2]) == (MEMORIES.index("program"), 0))
+
+    async def bench(ctx: Any) -> None:
+        await load(ctx, engine, first)
+        for memory, step, address, word in [*(w for w in words if w != header), header]:
+            payload = {"memory": memory, "step": step, "address": address, "word": word}
+            ctx.set(engine.load.payload, payload)
+            ctx.set(engine.load.valid, 1)
+            await ctx.tick().until(engine.load.ready)
+        ctx.set(engine.run, 1)
+        assert not ctx.get(engine.load.ready), "what came now would come too late"
+        ctx.set(engine.load.valid, 0)
+        await send(ctx, engine, sample)
+        assert await receive(ctx, engine) == evaluate_levels(second, sample[None])[0]
+
+    simulator = Simulator(engine)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+
+
 def test_a_stopped_engine_forgets_finishes_and_takes_another_program() -> None:
     first, second = (random_network((n, 3, 4), (4, 3), seed=n, n_centres=4) for n in (5, 3))
     samples, others = random_levels(first, 3), random_levels(second, 3)

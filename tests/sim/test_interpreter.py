@@ -10,9 +10,10 @@ import pytest
 from nomul.hw.engine_settings import EngineSettings
 from nomul.hw.folding import fold
 from nomul.hw.program import Pass, Program, Result, Shortcut, field_widths
+from nomul.sim import interpreter
 from nomul.sim.golden import evaluate_levels
 from nomul.sim.interpreter import execute, pass_cycles, sample_cycles
-from tests.hw.folded import NETWORKS, SMALL
+from tests.hw.folded import NETWORKS, SMALL, SPARSE, sparse_levels
 from tests.networks import random_levels
 
 SETTINGS = EngineSettings(
@@ -183,6 +184,18 @@ def test_no_sample_is_changed() -> None:
     expected = evaluate_levels(network, levels).tolist()
     assert execute(made, levels).answers[:, 0].tolist() == expected
     assert (levels == random_levels(network, 4)).all()
+
+
+def test_many_samples_are_those_one_by_one() -> None:
+    """They are taken in parts, so that whole test sets need little memory."""
+    network = SPARSE["groups of levels"]
+    made = fold(network, replace(SMALL, skips_zeros=True))
+    levels = sparse_levels(network, 2 * interpreter._SAMPLES_AT_A_TIME + 3)
+    found = execute(made, levels)
+    assert (found.answers[:, 0] == evaluate_levels(network, levels)).all()
+    for sample in (0, 255, 256, 511, 512, 514):
+        assert execute(made, levels[[sample]]).cycles == found.cycles[sample]
+    assert len(set(found.cycles.tolist())) > 10, "samples differ"
 
 
 def test_a_sample_takes_the_cycles_of_its_passes() -> None:
